@@ -1,0 +1,131 @@
+"""The command line of floor 3: `python -m curation corpus --lang el`; the Makefile is what users see."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pyarrow import ArrowException
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from configs.errors import UserError
+from configs.languages import load_languages
+from configs.load import load_config, validate_config
+from curation.config import OPTIONAL_STAGES, CorpusConfig
+from curation.corpus import CorpusJob, locked_output, remove_stale_work, work_folder
+from curation.inputs import find_inputs
+from curation.ledger import ConservationError
+from curation.publish import publish
+from curation.records import STAGES
+from curation.runner import Runner, ShardError
+from curation.stage import output_problem
+from curation.terminal import StageProgress, print_summary
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Turn crawls and text corpora into curated corpora."""
+
+
+@app.command()
+def corpus(
+    lang: Annotated[str, typer.Option(help="Language code, several by comma, or `all`.")],
+    input: Annotated[str, typer.Option(help="File, folder, glob or fsspec URL; several by comma.")],
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("corpora"),
+    config: Annotated[Path | None, typer.Option(help="YAML file; names only what differs from the defaults.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Tasks at a time. Default: all processors.")] = None,
+    skip: Annotated[str, typer.Option(help=f"Stages to leave out, by comma: {', '.join(OPTIONAL_STAGES)}.")] = "",
+) -> None:
+    """From a crawl to a curated corpus: documents, a ledger of every record, a summary and a report."""
+    console = Console(stderr=True)
+    languages = load_languages().parse(lang)
+    settings = skip_stages(load_config(config, CorpusConfig) if config else CorpusConfig(), skip)
+    inputs = find_inputs(input)
+    out = out.expanduser().absolute()
+    with locked_output(out):
+        _check_apart(out, [entry.url for entry in inputs])
+        work = work_folder(out, languages)
+        with Runner(workers, settings.retries) as runner, StageProgress(console) as progress:
+            job = CorpusJob(languages, inputs, out, settings, runner)
+            result = job.run(progress.update)
+        summaries = publish(result, languages, out, settings)
+        remove_stale_work(work, result.tasks if settings.keep_work else [])
+    print_summary(Console(), summaries, out)
+
+
+@app.command()
+def languages(short: Annotated[bool, typer.Option(help="Codes and names in a few lines.")] = False) -> None:
+    """List the languages that a job can be run for."""
+    known = load_languages().languages
+    if short:
+        Console(stderr=True, highlight=False).print(
+            "languages: " + ", ".join(f"{own.code} {own.name}" for own in known)
+        )
+        return
+    table = Table("code", "ISO 639-3", "name", "own name", "script", "words", "resource", "Marco-LLM", "X-ALMA groups")
+    for own in known:
+        groups = ", ".join(map(str, own.x_alma_groups))
+        marco = "yes" if own.marco else ""
+        table.add_row(
+            own.code, own.iso639_3, own.name, own.own_name, own.script, own.segmentation, own.resource, marco, groups
+        )
+    Console().print(table)
+
+
+def skip_stages(config: CorpusConfig, names: str) -> CorpusConfig:
+    """Return the configuration with some stages switched off.
+
+    Args:
+        config: the configuration.
+        names: stages by comma.
+
+    Raises:
+        UserError: a stage that does not exist, or that cannot be left out; the message names the valid ones.
+    """
+    data = config.model_dump()
+    for name in filter(None, (piece.strip() for piece in names.split(","))):
+        if name not in OPTIONAL_STAGES:
+            what = "cannot be left out" if name in STAGES else "does not exist"
+            raise UserError(f"the stage {name!r} {what}; those that can are: {', '.join(OPTIONAL_STAGES)}")
+        data["stages"][name] = None
+    return validate_config(data, CorpusConfig, "--skip")
+
+
+def _check_apart(out: Path, urls: list[str]) -> None:
+    """Refuse to read what the job itself writes."""
+    inside = [url for url in urls if "://" not in url and Path(url).absolute().is_relative_to(out)]
+    if inside:
+        raise UserError(f"the input {inside[0]} lies inside the output folder {out}; choose another OUT")
+
+
+def main() -> None:
+    """Run a command; turn errors into one clear line and an exit code: 2 for a user's mistake, 1 for a failed job."""
+    console = Console(stderr=True)
+    try:
+        app()
+    except UserError as error:
+        _fail(console, "error", str(error), 2)
+    except (ShardError, ConservationError) as error:
+        _fail(console, "the job failed", str(error), 1)
+    except OSError as error:
+        reason = output_problem(error)
+        if reason is None:
+            raise
+        _fail(console, "error", f"cannot write {error.filename or 'the output'}: {reason}", 2)
+    except ArrowException as error:
+        _fail(console, "the job failed", str(error), 1)
+
+
+def _fail(console: Console, kind: str, message: str, code: int) -> None:
+    if os.environ.get("CORPUS_DEBUG"):
+        traceback.print_exc()
+    console.print(f"[bold red]{kind}:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    sys.exit(code)

@@ -1,0 +1,74 @@
+"""The configuration of a corpus job: each stage's own settings, by stage name. None switches a stage off."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from configs.load import StrictModel
+from curation.extract import ExtractConfig
+from curation.http import IngestConfig
+from curation.normalize import NormalizeConfig
+from curation.text_corpus import TextCorpusConfig
+from dedup.minhash import MinHashConfig
+from filters.glance import GlanceConfig
+from filters.langid import LangIdConfig
+from filters.rules import RulesConfig
+from filters.url import UrlConfig
+
+
+class ExactConfig(StrictModel):
+    """Whole-document exact deduplication.
+
+    Attributes:
+        partitions: files that the hashes are shuffled through; None takes one per million documents.
+    """
+
+    partitions: int | None = Field(default=None, ge=1)
+
+
+class StagesConfig(StrictModel):
+    """Settings by stage. `url`, `glance`, `rules`, `exact` and `minhash` may be null: the stage is left out."""
+
+    ingest: IngestConfig = IngestConfig()
+    text_corpus: TextCorpusConfig = TextCorpusConfig()
+    url: UrlConfig | None = UrlConfig()
+    glance: GlanceConfig | None = GlanceConfig()
+    extract: ExtractConfig = ExtractConfig()
+    normalize: NormalizeConfig = NormalizeConfig()
+    langid: LangIdConfig = LangIdConfig()
+    rules: RulesConfig | None = RulesConfig()
+    exact: ExactConfig | None = ExactConfig()
+    minhash: MinHashConfig | None = MinHashConfig()
+
+
+OPTIONAL_STAGES = ("url", "glance", "rules", "exact", "minhash")
+
+
+class ReportConfig(StrictModel):
+    """What the report shows.
+
+    Attributes:
+        examples_per_rule: dropped records shown for each rule.
+        duplicate_pairs: pairs shown for each method.
+        sample_documents: documents whose measures make the distributions, for each part of the input.
+    """
+
+    examples_per_rule: int = Field(default=5, ge=0)
+    duplicate_pairs: int = Field(default=10, ge=0)
+    sample_documents: int = Field(default=2000, ge=0)
+
+
+class CorpusConfig(StrictModel):
+    """A corpus job.
+
+    Attributes:
+        stages: settings by stage.
+        report: what the report shows.
+        retries: further attempts at a shard that fails.
+        keep_work: keep the intermediate results, so that a later run with other thresholds starts from them.
+    """
+
+    stages: StagesConfig = StagesConfig()
+    report: ReportConfig = ReportConfig()
+    retries: int = Field(default=2, ge=0)
+    keep_work: bool = True

@@ -1,0 +1,319 @@
+"""The corpus job, `make corpus LANG=el`: from input files to curated documents and a complete ledger. Read this first.
+
+crawl      one task an input file     records -> measured documents, in parts      (curation/crawl.py)
+decide     one task a part            measures x thresholds                        (curation/decide.py)
+exact      one task a partition       equal texts                                  (curation/deduplicate.py)
+sign       one task a part            shingles and LSH bands
+edges      one task a partition       similar pairs
+survivors  one task                   which documents go
+output     one task a part            final documents and ledger                   (curation/output.py)
+publish    here                       folders by language, summary, report         (curation/publish.py)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from configs.errors import UserError
+from configs.languages import Language
+from curation.config import CorpusConfig
+from curation.crawl import CrawlShard, crawl
+from curation.decide import DecideShard, decide_part
+from curation.deduplicate import (
+    EdgesPartition,
+    ExactPartition,
+    SignPart,
+    SurvivorsJob,
+    choose,
+    edges_partition,
+    exact_partition,
+    sign_part,
+)
+from curation.inputs import InputFile
+from curation.ledger import check_conservation
+from curation.models import lid_model_path, prepare_url_lists
+from curation.output import OutputShard, write_part
+from curation.runner import Progress, Runner
+from curation.stage import Task, make_task, output_problem
+from curation.store import Manifest
+
+PHASES = ("crawl", "decide", "exact", "sign", "edges", "survivors", "output")
+_DOCUMENTS_PER_HASH_PARTITION = 1_000_000
+_DOCUMENTS_PER_BAND_PARTITION = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an input file: what one task of the later stages works on."""
+
+    number: int
+    name: str
+    records: int
+    documents: int
+    documents_path: Path
+    ledger_path: Path
+    checksum: str
+
+
+@dataclass(slots=True)
+class JobResult:
+    """What the stages left behind, for publication."""
+
+    inputs: list[InputFile]
+    parts: list[Part]
+    outputs: list[Manifest]
+    input_checksums: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    tasks: list[Task] = field(default_factory=list)
+
+
+class CorpusJob:
+    """One pass over a set of inputs for one or more languages."""
+
+    def __init__(
+        self,
+        languages: Sequence[Language],
+        inputs: Sequence[InputFile],
+        out: Path,
+        config: CorpusConfig,
+        runner: Runner,
+    ) -> None:
+        """Prepare; nothing is read before `run`."""
+        self._languages, self._inputs, self._out = tuple(languages), list(inputs), out
+        self._config, self._stages, self._runner = config, config.stages, runner
+        self._work = work_folder(out, languages)
+        self._seconds: dict[str, float] = {}
+        self._tasks: list[Task] = []
+        self._progress: Progress | None = None
+
+    def run(self, progress: Progress | None = None) -> JobResult:
+        """Run every stage that is not finished yet.
+
+        Raises:
+            UserError: a user's mistake, such as a missing model or a full disk.
+            ShardError: a shard failed on every attempt.
+            ConservationError: records were lost or invented.
+        """
+        self._progress = progress
+        lid_model_path(self._stages.langid.model)
+        if self._stages.url is not None and self._stages.url.bundled_lists:
+            prepare_url_lists()
+        crawled = self._crawl()
+        parts = _parts(crawled)
+        decided = self._decide(parts)
+        exact = self._exact(decided)
+        near, sizes = self._near(parts, decided, exact)
+        outputs = self._output(parts, decided, exact, near, sizes)
+        records = sum(manifest.counts["records"] for manifest in crawled)
+        check_conservation("the job", records, {"ledger rows": sum(sum(_ledger_rows(o).values()) for o in outputs)})
+        checksums = {e.name: str(m.details["checksum"]) for e, m in zip(self._inputs, crawled, strict=True)}
+        return JobResult(self._inputs, parts, outputs, checksums, self._seconds, self._tasks)
+
+    def _run(self, phase: str, tasks: list[Task]) -> list[Manifest]:
+        start = time.monotonic()
+        manifests = self._runner.run(phase, tasks, self._progress)
+        self._seconds[phase] = round(time.monotonic() - start, 3)
+        self._tasks += tasks
+        return manifests
+
+    def _crawl(self) -> list[Manifest]:
+        names = ("ingest", "text_corpus", "url", "glance", "extract", "normalize", "langid")
+        settings = {name: _dump(getattr(self._stages, name)) for name in names}
+        languages = [language.model_dump() for language in self._languages]
+        tasks = []
+        for number, entry in enumerate(self._inputs):
+            facts = {
+                "settings": settings,
+                "languages": languages,
+                "model": _file_version(lid_model_path(self._stages.langid.model)),
+                "input": [entry.name, entry.format, entry.size_bytes, entry.version],
+            }
+            payload = CrawlShard(entry, self._languages, self._stages)
+            tasks.append(make_task("crawl", f"{number:05d}", crawl, payload, facts, self._work))
+        return self._run("crawl", tasks)
+
+    def _decide(self, parts: list[Part]) -> list[Manifest]:
+        rules = {
+            language.code: self._stages.rules.for_language(language.code, language.segmentation)
+            for language in self._languages
+            if self._stages.rules is not None
+        }
+        documents = sum(part.documents for part in parts)
+        configured = self._stages.exact.partitions if self._stages.exact else None
+        partitions = configured or max(1, -(-documents // _DOCUMENTS_PER_HASH_PARTITION))
+        facts = {"rules": {code: {n: _dump(b) for n, b in own.items()} for code, own in rules.items()}, "n": partitions}
+        tasks = [
+            make_task(
+                "decide",
+                part.name,
+                decide_part,
+                DecideShard(part.number, part.documents_path, rules, partitions),
+                {**facts, "part": part.number, "input": part.checksum},
+                self._work,
+            )
+            for part in parts
+        ]
+        return self._run("decide", tasks)
+
+    def _exact(self, decided: list[Manifest]) -> list[Manifest]:
+        if self._stages.exact is None or not decided:
+            return []
+        names = [name for name in decided[0].files if name.startswith("keys-")]
+        inputs = [manifest.checksum for manifest in decided]
+        tasks = [
+            make_task(
+                "exact",
+                name.removesuffix(".parquet"),
+                exact_partition,
+                ExactPartition(tuple(manifest.path(name) for manifest in decided)),
+                {"inputs": inputs},
+                self._work,
+            )
+            for name in names
+        ]
+        return self._run("exact", tasks)
+
+    def _near(
+        self, parts: list[Part], decided: list[Manifest], exact: list[Manifest]
+    ) -> tuple[list[Manifest], list[Manifest]]:
+        """Return the manifests with near duplicates, and those with cluster sizes: the same one task's."""
+        config = self._stages.minhash
+        exact_files = tuple(manifest.path("duplicates.parquet") for manifest in exact)
+        exact_inputs = [manifest.checksum for manifest in exact]
+        edges: list[Manifest] = []
+        if config is not None and parts:
+            documents = sum(manifest.counts["kept"] for manifest in decided)
+            partitions = config.partitions or max(1, -(-documents // _DOCUMENTS_PER_BAND_PARTITION))
+            facts = {"config": config.model_dump(), "n": partitions, "exact": exact_inputs}
+            tasks = []
+            for part, manifest in zip(parts, decided, strict=True):
+                keys = tuple(manifest.path(name) for name in manifest.files if name.startswith("keys-"))
+                payload = SignPart(part.number, part.documents_path, keys, exact_files, config, partitions)
+                own = {"part": part.number, "input": part.checksum, "keys": manifest.checksum}
+                tasks.append(make_task("sign", part.name, sign_part, payload, {**facts, **own}, self._work))
+            signed = self._run("sign", tasks)
+            shingles = {part.number: m.path("shingles.arrow") for part, m in zip(parts, signed, strict=True)}
+            signed_inputs = [manifest.checksum for manifest in signed]
+            tasks = []
+            for number in range(partitions):
+                bands = tuple(manifest.path(f"bands-{number:05d}.parquet") for manifest in signed)
+                edge_facts = {"config": config.model_dump(), "inputs": signed_inputs}
+                edge_payload = EdgesPartition(bands, shingles, config)
+                tasks.append(make_task("edges", f"{number:05d}", edges_partition, edge_payload, edge_facts, self._work))
+            edges = self._run("edges", tasks)
+        if not edges and not exact:
+            return [], []
+        job = SurvivorsJob(tuple(m.path("edges.parquet") for m in edges), exact_files)
+        inputs = {"edges": [manifest.checksum for manifest in edges], "exact": exact_inputs}
+        chosen = self._run("survivors", [make_task("survivors", "all", choose, job, inputs, self._work)])
+        return (chosen if edges else []), chosen
+
+    def _output(
+        self,
+        parts: list[Part],
+        decided: list[Manifest],
+        exact: list[Manifest],
+        near: list[Manifest],
+        sizes: list[Manifest],
+    ) -> list[Manifest]:
+        codes = tuple(language.code for language in self._languages)
+        found = [manifest.checksum for manifest in (*exact, *near, *sizes)]
+        tasks = []
+        for part, manifest in zip(parts, decided, strict=True):
+            payload = OutputShard(
+                part=part.number,
+                records=part.records,
+                documents=part.documents_path,
+                ledgers=(part.ledger_path, manifest.path("ledger.parquet")),
+                exact=tuple(m.path("duplicates.parquet") for m in exact),
+                near=tuple(m.path("duplicates.parquet") for m in near),
+                sizes=tuple(m.path("sizes.parquet") for m in sizes),
+                languages=codes,
+                report=self._config.report,
+            )
+            facts = {"part": part.number, "input": part.checksum, "rules": manifest.checksum, "found": found}
+            facts |= {"languages": codes, "report": self._config.report.model_dump()}
+            tasks.append(make_task("output", part.name, write_part, payload, facts, self._work))
+        return self._run("output", tasks)
+
+
+def _parts(crawled: list[Manifest]) -> list[Part]:
+    parts: list[Part] = []
+    for number, manifest in enumerate(crawled):
+        own = manifest.details["parts"]
+        assert isinstance(own, list)
+        for position, counts in enumerate(own):
+            documents, ledger = (f"{kind}-{position:05d}.parquet" for kind in ("documents", "ledger"))
+            parts.append(
+                Part(
+                    number=len(parts),
+                    name=f"{number:05d}-{position:05d}",
+                    records=counts["records"],
+                    documents=counts["documents"],
+                    documents_path=manifest.path(documents),
+                    ledger_path=manifest.path(ledger),
+                    checksum=manifest.files[documents] + manifest.files[ledger],
+                )
+            )
+    return parts
+
+
+def _ledger_rows(manifest: Manifest) -> dict[str, int]:
+    rows = manifest.details["ledger"]
+    assert isinstance(rows, dict)
+    return rows
+
+
+def _dump(config: object) -> object:
+    return config.model_dump() if hasattr(config, "model_dump") else config
+
+
+def _file_version(path: Path) -> list[object]:
+    stat = path.stat()
+    return [path.name, stat.st_size, stat.st_mtime_ns]
+
+
+def work_folder(out: Path, languages: Sequence[Language]) -> Path:
+    """Return the folder of intermediate results: jobs for other languages keep their own."""
+    return out / ".work" / "-".join(sorted(language.code for language in languages))[:120]
+
+
+@contextmanager
+def locked_output(out: Path) -> Iterator[None]:
+    """Make the output folder and hold it for this job; the system lets go of it even when the job is killed.
+
+    Raises:
+        UserError: the folder cannot be written, or another job works in it.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the output folder {out}: {output_problem(error) or error.strerror}"
+        ) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another job is writing to {out}; wait for it, or choose another OUT") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def remove_stale_work(work: Path, tasks: Sequence[Task]) -> None:
+    """Remove half-written files, and results of tasks that the finished job did not use."""
+    shutil.rmtree(work / "scratch", ignore_errors=True)
+    used = {task.folder for task in tasks}
+    for stage in PHASES:
+        for folder in (work / stage).glob("*"):
+            if folder not in used:
+                shutil.rmtree(folder, ignore_errors=True)

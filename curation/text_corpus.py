@@ -1,0 +1,130 @@
+"""Text that was extracted already, JSONL or Parquet -> records."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+from pydantic import Field
+
+from configs.errors import UserError
+from configs.load import StrictModel
+from curation.records import Record, error_detail
+
+_BATCH_ROWS = 256
+
+
+class TextCorpusConfig(StrictModel):
+    """Columns of text corpora.
+
+    Attributes:
+        text: column or key of the text.
+        id: of the identifier; rows without one are named by file and position.
+        url: of the address.
+        date: of the date.
+        max_text_bytes: largest row; a longer line of JSON is dropped unread.
+    """
+
+    text: str = "text"
+    id: str = "id"
+    url: str = "url"
+    date: str = "date"
+    max_text_bytes: int = Field(default=16 << 20, ge=1 << 10)
+
+
+def read_jsonl(stream: BinaryIO, name: str, config: TextCorpusConfig) -> Iterator[Record]:
+    """Yield a record for each line of a JSONL file, plain, gzip or Zstandard (by its first bytes).
+
+    A line that is no JSON object with the text is a failed record; so is what follows a break in the compression.
+    """
+    stream.seek(0)
+    magic = stream.read(4)
+    stream.seek(0)
+    plain: BinaryIO = stream
+    if magic.startswith(b"\x1f\x8b"):
+        plain = cast(BinaryIO, gzip.GzipFile(fileobj=stream))
+    elif magic == b"\x28\xb5\x2f\xfd":
+        plain = cast(
+            BinaryIO, zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
+        )
+    sequence = 0
+    try:
+        for line in _lines(plain, config.max_text_bytes):
+            record = Record(f"{name}:{sequence}", sequence, sequence, "text")
+            sequence += 1
+            if line is None:
+                yield record.end("dropped", "record_bytes", None, config.max_text_bytes)
+            elif line.strip():
+                yield _from_json(record, line, config)
+            else:
+                yield record.end("skipped", "blank_line")
+    except (OSError, EOFError, zstandard.ZstdError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+        broken = Record(f"{name}:{sequence}", sequence, sequence, "unreadable")
+        yield broken.end("failed", "UnreadableBytes", detail=error_detail(error))
+
+
+def read_parquet(stream: BinaryIO, name: str, config: TextCorpusConfig) -> Iterator[Record]:
+    """Yield a record for each row of a Parquet file.
+
+    Raises:
+        UserError: the file has no text column of that name; the message lists the columns.
+    """
+    try:
+        table = pq.ParquetFile(stream)
+    except (pa.ArrowInvalid, OSError) as error:
+        broken = Record(f"{name}:0", 0, 0, "unreadable")
+        yield broken.end("failed", "UnreadableBytes", detail=error_detail(error))
+        return
+    columns = table.schema_arrow.names
+    if config.text not in columns:
+        raise UserError(f"{name} has no text column {config.text!r}; its columns are: {', '.join(columns)}")
+    wanted = [column for column in (config.text, config.id, config.url, config.date) if column in columns]
+    sequence = 0
+    try:
+        for batch in table.iter_batches(_BATCH_ROWS, columns=wanted):
+            for row in batch.to_pylist():
+                yield _from_row(Record(f"{name}:{sequence}", sequence, sequence, "text"), row, config)
+                sequence += 1
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        broken = Record(f"{name}:{sequence}", sequence, sequence, "unreadable")
+        yield broken.end("failed", "UnreadableBytes", detail=error_detail(error))
+
+
+def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | None]:
+    """Yield the lines of a stream; None for a line over the limit, of which never more than the limit is in memory."""
+    while line := stream.readline(max_bytes + 1):
+        if len(line) <= max_bytes or line.endswith(b"\n"):
+            yield line
+            continue
+        while (rest := stream.readline(max_bytes)) and not rest.endswith(b"\n"):
+            pass
+        yield None
+
+
+def _from_json(record: Record, line: bytes, config: TextCorpusConfig) -> Record:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return record.end("failed", "MalformedJson", detail=error_detail(error))
+    if not isinstance(row, dict):
+        return record.end("failed", "MalformedJson", detail=f"{type(row).__name__}, not an object")
+    return _from_row(record, row, config)
+
+
+def _from_row(record: Record, row: Mapping[str, object], config: TextCorpusConfig) -> Record:
+    if (identifier := row.get(config.id)) is not None:
+        record.record_id = str(identifier)[:200]
+    record.url = str(row.get(config.url) or "")
+    record.date = str(row.get(config.date) or "")[:40]
+    text = row.get(config.text)
+    if not isinstance(text, str):
+        return record.end("failed", "MissingText", detail=f"no string under {config.text!r}")
+    if len(text.encode("utf-8", "replace")) > config.max_text_bytes:
+        return record.end("dropped", "record_bytes", len(text.encode("utf-8", "replace")), config.max_text_bytes)
+    record.text = text
+    return record

@@ -1,0 +1,1 @@
+"""What to keep of a text: measures, rules and models. Pure: no files, no clock, no randomness."""

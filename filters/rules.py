@@ -1,0 +1,123 @@
+"""Rules: a measure, a direction and a threshold. The first rule that a document breaks is its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import model_validator
+
+from configs.load import StrictModel
+from filters.metrics import MEASURES
+from filters.words import Segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a record is dropped: the rule, the value it saw, the threshold it missed, and a detail in words."""
+
+    rule: str
+    value: float | None = None
+    threshold: float | None = None
+    detail: str | None = None
+
+
+class Bounds(StrictModel):
+    """Bounds of one measure. None switches a side off; 0 is a value."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Bounds:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}: every document would be dropped")
+        return self
+
+
+def decide(measures: Mapping[str, float], rules: Mapping[str, Bounds]) -> Verdict | None:
+    """Return the first rule that the measures break, in the order of `rules`, or None when all hold.
+
+    A rule's name in the ledger is `<measure>.min` or `<measure>.max`. A measure that a document has no value for
+    (NaN) breaks no rule.
+
+    Raises:
+        KeyError: a rule names a measure that was not taken.
+    """
+    for name, bounds in rules.items():
+        value = measures[name]
+        if bounds.min is not None and value < bounds.min:
+            return Verdict(f"{name}.min", value, bounds.min)
+        if bounds.max is not None and value > bounds.max:
+            return Verdict(f"{name}.max", value, bounds.max)
+    return None
+
+
+class RulesConfig(StrictModel):
+    """Thresholds of the quality rules.
+
+    The defaults are language-neutral: what no language's prose reaches. The ratios of repetition follow Gopher (Rae et
+    al. 2021, table A1), loosened where inflection-poor languages repeat more; the rest was set on web pages of 50
+    languages. Calibration replaces them per language.
+
+    Attributes:
+        rules: bounds by measure; they replace the default bounds of the measures that they name.
+        by_language: exceptions by language code, then by measure.
+        spaces: bounds that hold only for languages that separate words by spaces.
+        none: bounds that hold only for languages that do not.
+    """
+
+    rules: dict[str, Bounds] = {}
+    spaces: dict[str, Bounds] = {}
+    none: dict[str, Bounds] = {}
+    by_language: dict[str, dict[str, Bounds]] = {}
+
+    @model_validator(mode="after")
+    def _known_measures(self) -> RulesConfig:
+        for place in (self.rules, self.spaces, self.none, *self.by_language.values()):
+            if unknown := sorted(set(place) - set(MEASURES)):
+                raise ValueError(f"unknown measure {unknown[0]!r}; the measures are: {', '.join(MEASURES)}")
+        return self
+
+    def for_language(self, language: str, segmentation: Segmentation) -> dict[str, Bounds]:
+        """Return the rules of one language, in the order in which they are tried."""
+        by_segmentation = self.spaces if segmentation == "spaces" else self.none
+        merged = DEFAULT_RULES | _DEFAULT_BY_SEGMENTATION[segmentation] | _DEFAULT_BY_LANGUAGE.get(language, {})
+        merged |= self.rules | by_segmentation | self.by_language.get(language, {})
+        return {name: merged[name] for name in MEASURES if name in merged}
+
+
+DEFAULT_RULES: dict[str, Bounds] = {
+    "symbol_ratio": Bounds(max=0.1),
+    "punctuation_ratio": Bounds(max=0.25),
+    "digit_ratio": Bounds(max=0.25),
+    "script_ratio": Bounds(min=0.5),
+    "garbled_ratio": Bounds(max=0.01),
+    "short_line_ratio": Bounds(max=0.9),
+    "unfinished_line_ratio": Bounds(max=0.8),
+    "bullet_line_ratio": Bounds(max=0.9),
+    "ellipsis_line_ratio": Bounds(max=0.3),
+    "duplicate_line_ratio": Bounds(max=0.3),
+    "duplicate_paragraph_ratio": Bounds(max=0.3),
+    "top_2gram_ratio": Bounds(max=0.2),
+    "top_3gram_ratio": Bounds(max=0.18),
+    "top_4gram_ratio": Bounds(max=0.16),
+    "duplicate_5gram_ratio": Bounds(max=0.3),
+    "duplicate_10gram_ratio": Bounds(max=0.2),
+}
+_DEFAULT_BY_SEGMENTATION: dict[Segmentation, dict[str, Bounds]] = {
+    "spaces": {
+        "chars": Bounds(min=200),
+        "words": Bounds(min=40),
+        "mean_word_length": Bounds(min=2.5, max=12),
+        "top_word_ratio": Bounds(max=0.2),
+        "repeated_run_ratio": Bounds(max=0.05),
+    },
+    # A letter carries more of the text here, and frequent letters are more frequent than frequent words.
+    "none": {"chars": Bounds(min=100), "top_word_ratio": Bounds(max=0.3)},
+}
+# Thai, Lao and Khmer end sentences with a space, so that no line holds a sentence's end; and their letters are those
+# of an alphabet, of which a text has as many as elsewhere.
+_DEFAULT_BY_LANGUAGE: dict[str, dict[str, Bounds]] = {
+    language: {"unfinished_line_ratio": Bounds(), "chars": Bounds(min=200)} for language in ("th", "lo", "km")
+}
