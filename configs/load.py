@@ -67,6 +67,8 @@ def validate_config(data: Mapping[str, object], model: type[Model], source: str)
 def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     place = [str(part) for part in detail["loc"]]
     if detail["type"] != "extra_forbidden":
+        if detail["type"] == "value_error":  # a check of ours: its message says all
+            return f"{'.'.join(place) or 'the file'}: {detail['msg'].removeprefix('Value error, ')}"
         return f"{'.'.join(place) or 'the file'}: {detail['msg']} (got {detail['input']!r})"
     parent = _model_at(place[:-1], model)
     valid = sorted(parent.model_fields) if parent else []

@@ -151,8 +151,8 @@ def histogram(name: str, unit: str, kept: Sequence[float], dropped: Sequence[flo
               maximum: float | None) -> Histogram:  # fmt: skip
     """Draw how a measure is distributed over kept and dropped documents, with the bounds of its rule.
 
-    The axis ends at the 99th percentile of all values, or at a bound that is near. What cannot be drawn is left out, and
-    said to be.
+    The axis ends at the 99th percentile of all values, or at a bound that is near. What cannot be drawn is left out,
+    and said to be.
     """
     groups = [[value for value in group if abs(value) < _LARGEST] for group in (kept, dropped)]
     values = sorted(groups[0] + groups[1])

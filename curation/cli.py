@@ -90,12 +90,12 @@ def skip_stages(config: CorpusConfig, names: str) -> CorpusConfig:
     Raises:
         UserError: a stage that does not exist, or that cannot be left out; the message names the valid ones.
     """
-    data = config.model_dump()
+    data = config.model_dump(exclude_unset=True)  # a bound that was not named must stay so
     for name in filter(None, (piece.strip() for piece in names.split(","))):
         if name not in OPTIONAL_STAGES:
             what = "cannot be left out" if name in STAGES else "does not exist"
             raise UserError(f"the stage {name!r} {what}; those that can are: {', '.join(OPTIONAL_STAGES)}")
-        data["stages"][name] = None
+        data.setdefault("stages", {})[name] = None
     return validate_config(data, CorpusConfig, "--skip")
 
 

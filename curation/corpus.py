@@ -85,10 +85,19 @@ class CorpusJob:
         config: CorpusConfig,
         runner: Runner,
     ) -> None:
-        """Prepare; nothing is read before `run`."""
+        """Prepare; nothing is read before `run`.
+
+        Raises:
+            UserError: rules that contradict each other.
+        """
         self._languages, self._inputs, self._out = tuple(languages), list(inputs), out
         self._config, self._stages, self._runner = config, config.stages, runner
         self._work = work_folder(out, languages)
+        self._rules = {
+            language.code: self._stages.rules.for_language(language.code, language.segmentation)
+            for language in self._languages
+            if self._stages.rules is not None
+        }
         self._seconds: dict[str, float] = {}
         self._tasks: list[Task] = []
         self._progress: Progress | None = None
@@ -140,21 +149,17 @@ class CorpusJob:
         return self._run("crawl", tasks)
 
     def _decide(self, parts: list[Part]) -> list[Manifest]:
-        rules = {
-            language.code: self._stages.rules.for_language(language.code, language.segmentation)
-            for language in self._languages
-            if self._stages.rules is not None
-        }
         documents = sum(part.documents for part in parts)
         configured = self._stages.exact.partitions if self._stages.exact else None
         partitions = configured or max(1, -(-documents // _DOCUMENTS_PER_HASH_PARTITION))
-        facts = {"rules": {code: {n: _dump(b) for n, b in own.items()} for code, own in rules.items()}, "n": partitions}
+        rules = {code: {name: _dump(bounds) for name, bounds in own.items()} for code, own in self._rules.items()}
+        facts = {"rules": rules, "n": partitions}
         tasks = [
             make_task(
                 "decide",
                 part.name,
                 decide_part,
-                DecideShard(part.number, part.documents_path, rules, partitions),
+                DecideShard(part.number, part.documents_path, self._rules, partitions),
                 {**facts, "part": part.number, "input": part.checksum},
                 self._work,
             )

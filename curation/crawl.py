@@ -21,7 +21,7 @@ from curation.config import StagesConfig
 from curation.decode import decode_page
 from curation.extract import ExtractorProcess, extractor_process
 from curation.inputs import InputFile, open_input
-from curation.ledger import check_conservation, record_row
+from curation.ledger import ConservationError, check_conservation, record_row
 from curation.models import language_identifier, lid_model_path, url_filter
 from curation.normalize import normalize, repair_page
 from curation.records import Ending, Record
@@ -59,14 +59,16 @@ def crawl(payload: object, out: Path, scratch: Path) -> Result:
 
     Raises:
         RecordError: an unexpected error, naming file, offset and URL of the record.
-        ConservationError: records in and rows out do not add up.
+        ConservationError: records in and rows out do not add up, or the reader passed over one.
     """
     assert isinstance(payload, CrawlShard)
     with open_input(payload.entry, scratch) as (stream, checksum):
         pipeline = _Crawl(payload, extractor_process(payload.stages.extract))
         writer = _PartWriter(payload.entry.name, out)
         with writer:
-            for record in _read(stream, payload):
+            for number, record in enumerate(_read(stream, payload)):
+                if record.sequence != number:
+                    raise ConservationError(f"{payload.entry.name}: record {number} never left the reader")
                 try:
                     result = pipeline.process(record)
                 except Exception as error:

@@ -81,9 +81,10 @@ def decode_page(body: bytes, header_charset: str | None) -> Decoded:
 
 
 def _guess(words: bytes) -> str:
+    # Without `html5_compatible`, because that turns a name that is no label of the web into UTF-8: uchardet calls
+    # Korean cp949, and knows nothing about a page with a handful of curly quotes.
     label = (detect_encoding(words, html5_compatible=False) or "").lower()
-    codec = python_codec("euc-kr" if label == "cp949" else label)  # the one of its names that is no label of the web
-    return codec if codec and not codec.startswith("utf") else "cp1252"  # UTF-8 was ruled out before
+    return python_codec("euc-kr" if label == "cp949" else label) or "cp1252"
 
 
 def _declared(body: bytes, header_charset: str | None) -> list[str]:

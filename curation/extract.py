@@ -94,6 +94,8 @@ class ExtractorProcess:
             self._process = None
 
     def _ask(self, page: str, extractor: Extractor) -> tuple[str, str | None]:
+        if self._process is not None and self._process.poll() is not None:  # killed since, by someone else
+            self.close()
         process = self._process or self._start()
         data = page.encode("utf-8", "replace")
         cpu_s = self._config.cpu_s

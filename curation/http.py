@@ -104,22 +104,24 @@ def _decode(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes, str | None]:
     under the headers of the coded ones.
     """
     problem = ""
-    for attempt in (_as_declared, _with_lenient_chunks, _as_stored):
+    for attempt in (_as_declared, _with_lenient_chunks, _without_chunks, _as_stored):
         try:
             parsed, body = attempt(raw, max_bytes)
         except (OSError, ValueError, EOFError, http.client.HTTPException) as error:
             problem = problem or error_detail(error)
             continue
         return parsed, body, None
-    parsed = _parse(raw, "none")
-    return parsed, b"", problem
+    try:
+        return _parse(raw, "none"), b"", problem
+    except OSError:  # a header longer than FastWARC reads: there is no status
+        return WarcRecord(), b"", problem
 
 
 def _parse(raw: bytes, decoding: Literal["all", "none"]) -> WarcRecord:
     parsed = WarcRecord()
     parsed.set_bytes_content(raw)
     parsed.is_http = True
-    parsed.parse_http(auto_decode=decoding, strict_mode=False)
+    parsed.parse_http(auto_decode=decoding, quirks_mode=True)  # header lines may end in a bare line feed
     return parsed
 
 
@@ -137,6 +139,16 @@ def _with_lenient_chunks(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes]
     headers = [f"{name}: {value}" for name, value in response.getheaders() if name.lower() != "transfer-encoding"]
     head = "\r\n".join([f"HTTP/1.1 {response.status} {response.reason}", *headers])
     return _as_declared(head.encode("latin-1", "replace") + b"\r\n\r\n" + body, max_bytes)
+
+
+def _without_chunks(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes]:
+    """Read a body that was stored without the chunks that its header announces, but compressed still."""
+    head, gap, stored = raw.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"transfer-encoding:")]
+    parsed, body = _as_declared(b"\r\n".join(lines) + gap + stored, max_bytes)
+    if stored.startswith(body):
+        raise ValueError("not compressed")
+    return parsed, body
 
 
 def _as_stored(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes]:

@@ -24,8 +24,9 @@ class NormalizeConfig(StrictModel):
 # What UTF-8 read as windows-1252 or latin-1 looks like: a lead byte's letter, then a continuation byte's symbol,
 # save those that follow a letter in good text too: quotation marks, dashes, the ellipsis and the no-break space.
 # ftfy weighs the whole text; this quick look spares clean pages its cost.
-_SUSPECT = re.compile("[ÂÃÄÅÎÏÐÑØÙÚÛà-ô][\u0080-\u009f¡-ª¬-º¼-¿€‚ƒ„†‡ˆ‰Š‹ŒŽ•˜™š›œžŸ]|â€|ï¿½")
+_SUSPECT = re.compile("[ÂÃÄÅÎÏÐÑÔÕÖ×ØÙÚÛà-ô][\u0080-\u009f¡-ª¬-º¼-¿€‚ƒ„†‡ˆ‰Š‹ŒŽ•˜™š›œžŸ]|â€|ï¿½")
 _MIN_SUSPECTS = 3
+_MAX_REPAIRS = 8
 _LOOKS, _LOOK_CHARS = 6, 3000
 # Control characters and the non-characters of Unicode, save tab and line feed; the invisible marks that only steer
 # a browser (zero width space, soft hyphen, byte order mark). Joiners and direction marks belong to scripts.
@@ -33,8 +34,10 @@ _REMOVED = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufff9-\ufffb\ud800-\udfff\ufdd0-\ufdef]"
 )
 _LINE_END = re.compile("\r\n?|\x85|\u2028")
-_BLANK_RUNS = re.compile("[ \t\u00a0\u3000]*\n(?:[ \t\u00a0\u3000]*\n)+")
-_TRAILING = re.compile("[ \t\u00a0\u3000]+(?=\n|$)")
+# A run of spaces is looked at once, from its first one, and not given back: a megabyte of them costs no more than
+# a megabyte of letters.
+_BLANK_RUNS = re.compile("(?<![ \t\u00a0\u3000])[ \t\u00a0\u3000]*+\n(?:[ \t\u00a0\u3000]*+\n)+")
+_TRAILING = re.compile("(?<![ \t\u00a0\u3000])[ \t\u00a0\u3000]++(?=\n|\\Z)")
 
 
 def repair_encoding(text: str) -> str:
@@ -68,6 +71,15 @@ def normalize(text: str, config: NormalizeConfig) -> str:
     """
     if config.repair_encoding:
         text = repair_encoding(text)
+    text = _clean(text)
+    for _ in range(_MAX_REPAIRS if config.repair_encoding else 0):  # what was removed may have stood inside mojibake
+        if (repaired := repair_encoding(text)) == text:
+            break
+        text = _clean(repaired)
+    return text
+
+
+def _clean(text: str) -> str:
     text = _LINE_END.sub("\n", text).replace("\u2029", "\n\n")
     text = _REMOVED.sub("", text)
     text = _BLANK_RUNS.sub("\n\n", text)

@@ -255,7 +255,8 @@ def _pair(pair: DuplicatePair) -> dict[str, object]:
     for side, own, whole in zip(sides, words, texts, strict=True):
         if len(own) > end or len(whole) > _READ:
             side.append(("gap", "the rest is not compared"))
-    note = "" if any(tag != "equal" for tag, *_ in opcodes) else "No word differs in what is compared."
+    where = "." if pair.method == "exact" else " in the beginnings that are compared."
+    note = "" if any(tag != "equal" for tag, *_ in opcodes) else f"No word differs{where}"
     urls = pair.dropped_url, pair.kept_url
     return {"pair": pair, "note": note, "sides": list(zip(("dropped", "kept"), urls, sides, strict=True))}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 from pydantic import Field
 
 from configs.errors import UserError
@@ -17,6 +18,7 @@ from configs.load import StrictModel
 from curation.records import Record, error_detail
 
 _BATCH_ROWS = 256
+_ARROW_CODECS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 
 
 class TextCorpusConfig(StrictModel):
@@ -38,7 +40,7 @@ class TextCorpusConfig(StrictModel):
 
 
 def read_jsonl(stream: BinaryIO, name: str, config: TextCorpusConfig) -> Iterator[Record]:
-    """Yield a record for each line of a JSONL file, plain, gzip or Zstandard (by its first bytes).
+    """Yield a record for each line of a JSONL file, plain, gzip, Zstandard or LZ4 (by its first bytes).
 
     A line that is no JSON object with the text is a failed record; so is what follows a break in the compression.
     """
@@ -48,10 +50,8 @@ def read_jsonl(stream: BinaryIO, name: str, config: TextCorpusConfig) -> Iterato
     plain: BinaryIO = stream
     if magic.startswith(b"\x1f\x8b"):
         plain = cast(BinaryIO, gzip.GzipFile(fileobj=stream))
-    elif magic == b"\x28\xb5\x2f\xfd":
-        plain = cast(
-            BinaryIO, zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
-        )
+    elif magic in _ARROW_CODECS:  # Arrow's reader, unlike zstandard's, says when the file ends within a frame
+        plain = cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(stream, _ARROW_CODECS[magic])))
     sequence = 0
     try:
         for line in _lines(plain, config.max_text_bytes):
@@ -63,7 +63,7 @@ def read_jsonl(stream: BinaryIO, name: str, config: TextCorpusConfig) -> Iterato
                 yield _from_json(record, line, config)
             else:
                 yield record.end("skipped", "blank_line")
-    except (OSError, EOFError, zstandard.ZstdError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+    except (OSError, EOFError, zlib.error) as error:
         broken = Record(f"{name}:{sequence}", sequence, sequence, "unreadable")
         yield broken.end("failed", "UnreadableBytes", detail=error_detail(error))
 
@@ -87,12 +87,23 @@ def read_parquet(stream: BinaryIO, name: str, config: TextCorpusConfig) -> Itera
     sequence = 0
     try:
         for batch in table.iter_batches(_BATCH_ROWS, columns=wanted):
-            for row in batch.to_pylist():
-                yield _from_row(Record(f"{name}:{sequence}", sequence, sequence, "text"), row, config)
+            for row in _rows(batch):
+                record = Record(f"{name}:{sequence}", sequence, sequence, "text")
                 sequence += 1
+                yield _from_row(record, row, config) if row is not None else record.end("failed", "MalformedText")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         broken = Record(f"{name}:{sequence}", sequence, sequence, "unreadable")
         yield broken.end("failed", "UnreadableBytes", detail=error_detail(error))
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, object] | None]:
+    """Return the rows of a batch; None for one whose strings are no UTF-8."""
+    try:
+        return cast(list[dict[str, object] | None], batch.to_pylist())
+    except UnicodeDecodeError:
+        if batch.num_rows == 1:
+            return [None]
+        return [row for index in range(batch.num_rows) for row in _rows(batch.slice(index, 1))]
 
 
 def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | None]:
@@ -118,9 +129,9 @@ def _from_json(record: Record, line: bytes, config: TextCorpusConfig) -> Record:
 
 def _from_row(record: Record, row: Mapping[str, object], config: TextCorpusConfig) -> Record:
     if (identifier := row.get(config.id)) is not None:
-        record.record_id = str(identifier)[:200]
-    record.url = str(row.get(config.url) or "")
-    record.date = str(row.get(config.date) or "")[:40]
+        record.record_id = _storable(identifier)[:200]
+    record.url = _storable(row.get(config.url) or "")
+    record.date = _storable(row.get(config.date) or "")[:40]
     text = row.get(config.text)
     if not isinstance(text, str):
         return record.end("failed", "MissingText", detail=f"no string under {config.text!r}")
@@ -128,3 +139,8 @@ def _from_row(record: Record, row: Mapping[str, object], config: TextCorpusConfi
         return record.end("dropped", "record_bytes", len(text.encode("utf-8", "replace")), config.max_text_bytes)
     record.text = text
     return record
+
+
+def _storable(value: object) -> str:
+    """Return a value as a string without the lone surrogates that JSON may spell out and no table can store."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")

@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 from fastwarc.warc import ArchiveIterator
@@ -98,18 +99,21 @@ class WarcReader:
         self._stream.seek(position)
         for found in ArchiveIterator(self._stream, parse_http=False, quirks_mode=quirks):
             headers = {name.lower(): value for name, value in found.headers.items()}
-            if not (headers.get("warc-type") and headers.get("content-length", "").strip().isdigit()):
+            if not headers.get("warc-type") or found.content_length != int(headers.get("content-length", "-1")):
                 raise ValueError("a record without type or length")
             yield _RawRecord(headers, found.stream_pos, found.content_length, found.reader.read)
 
     def _iterate_quirks(self, position: int) -> Iterator[_RawRecord]:
         """Read one record with FastWARC, forgiving header lines that end in a bare line feed."""
         found = next(self._iterate(position, quirks=True), None)
-        if found and found.offset == position:  # it passes over what it cannot read
-            yield found
+        if found and self._stands_at(position, found):  # it passes over what it cannot read
+            self._stream.seek(position)
+            yield from islice(self._iterate(position, quirks=True), 1)
 
     def _iterate_lenient(self, position: int) -> Iterator[_RawRecord]:
         """Read one record with warcio, which unfolds header lines and forgives misspelt ones."""
+        if not _HEADER_END.search(self._header_at(position)):
+            return
         self._stream.seek(position)
         try:
             found = next(WarcioIterator(self._stream, no_record_parse=True), None)
@@ -145,7 +149,10 @@ class WarcReader:
             return record.end("failed", "UnreadableBytes", detail=error_detail(error))
         if len(content) < raw.length:
             return record.end("failed", "TruncatedRecord", len(content), raw.length)
-        return self._read_payload(record, content, headers.get("content-type", ""))
+        try:
+            return self._read_payload(record, content, headers.get("content-type", ""))
+        except _ERRORS as error:  # the file is sound, so that the next record can be read: only this one is not
+            return record.end("failed", "MalformedHttp", detail=error_detail(error))
 
     def _read_payload(self, record: Record, raw: bytes, content_type: str) -> Record:
         if record.record_type == "conversion":
@@ -170,38 +177,44 @@ class WarcReader:
             raw: the last record that was read.
             at_end: the file ended behind it, as far as its reader could tell.
         """
-        if not self._searchable:
-            return self._size, not at_end
+        if not self._searchable or (self._gzip and not self._stands_at(raw.offset, raw)):
+            return self._size, not at_end  # in a member of many records the place of one is not known
+        end = len(self._header_at(raw.offset)) + raw.length
         if self._gzip:
-            return self._end_of_member(raw, at_end)
-        self._stream.seek(raw.offset)
-        header_end = _HEADER_END.search(self._stream.read(_PROBE_BYTES))
-        end = raw.offset + (header_end.end() if header_end else 0) + raw.length
+            return self._end_of_member(raw.offset, end)
+        end += raw.offset
         return (end if end <= self._size else self._next_start(raw.offset + 1) or self._size), False
 
-    def _end_of_member(self, raw: _RawRecord, at_end: bool) -> tuple[int, bool]:
-        inflate = zlib.decompressobj(wbits=31)
-        self._stream.seek(raw.offset)
+    def _end_of_member(self, offset: int, record_bytes: int) -> tuple[int, bool]:
+        inflate, inflated, behind = zlib.decompressobj(wbits=31), 0, b""
+        self._stream.seek(offset)
         try:
-            start = inflate.decompress(self._stream.read(_PROBE_BYTES), _PROBE_BYTES)
-            header_end = _HEADER_END.search(start)
-            found = start[: header_end.end()].decode("utf-8", "replace") if header_end else ""
-            if not header_end or raw.headers.get("warc-record-id", "") not in found:
-                # The record stands further inside its member, and where is not known.
-                return self._next_start(raw.offset) or self._size, not at_end
-            behind = start[header_end.end() + raw.length :]
-            inflated = len(start)
             while not inflate.eof and inflated <= self._config.max_record_bytes + _PROBE_BYTES:
                 compressed = inflate.unconsumed_tail or self._stream.read(_PROBE_BYTES)
                 if not compressed:
                     return self._size, bool(behind.strip())
                 more = inflate.decompress(compressed, _SCAN_BYTES)
-                behind += more[max(header_end.end() + raw.length - inflated, 0) :]
+                behind += more[max(record_bytes - inflated, 0) :]
                 inflated += len(more)
         except zlib.error:
-            return self._next_start(raw.offset + 1) or self._size, False
-        end = self._stream.tell() - len(inflate.unused_data) if inflate.eof else self._next_start(raw.offset + 1)
+            return self._next_start(offset + 1) or self._size, False
+        end = self._stream.tell() - len(inflate.unused_data) if inflate.eof else self._next_start(offset + 1)
         return end or self._size, bool(behind.strip())
+
+    def _stands_at(self, offset: int, raw: _RawRecord) -> bool:
+        """Whether it is the header of this record that stands at a place."""
+        header = "".join(self._header_at(offset).decode("utf-8", "replace").split())
+        return all("".join(value.split()) in header for value in raw.headers.values())
+
+    def _header_at(self, offset: int) -> bytes:
+        self._stream.seek(offset)
+        data = self._stream.read(_PROBE_BYTES)
+        try:
+            data = zlib.decompressobj(wbits=31).decompress(data, _PROBE_BYTES) if self._gzip else data
+        except zlib.error:
+            return b""
+        end = _HEADER_END.search(data)
+        return data[: end.end()] if end else data
 
     def _next_start(self, offset: int) -> int | None:
         """Return the first place from `offset` on that looks like the start of a record, or None."""
@@ -210,21 +223,13 @@ class WarcReader:
             self._stream.seek(offset)
             block = self._stream.read(_SCAN_BYTES)
             for found in marker.finditer(block):
-                if not self._gzip or self._begins_record(offset + found.start()):
+                # The magic of gzip alone occurs by chance.
+                if not self._gzip or self._header_at(offset + found.start()).upper().startswith(b"WARC/"):
                     return offset + found.start()
             if len(block) < _SCAN_BYTES:
                 return None
             offset += len(block) - _OVERLAP_BYTES
         return None
-
-    def _begins_record(self, offset: int) -> bool:
-        """Whether a compressed record begins at `offset`: the two bytes of magic alone occur by chance."""
-        self._stream.seek(offset)
-        try:
-            start = zlib.decompressobj(wbits=31).decompress(self._stream.read(_PROBE_BYTES), 16)
-        except zlib.error:
-            return False
-        return start.upper().startswith(b"WARC/")
 
     def _has_content(self, start: int, end: int) -> bool:
         """Whether anything but white space stands between two places of the file."""

@@ -46,8 +46,10 @@ MEASURES: dict[str, str] = {
 }
 
 _SHORT_LINE_CHARS = {"spaces": 30, "none": 15}
-# Without word spaces a unit is a letter, and a word is about two of them: n-grams are twice as long.
-_UNITS_PER_WORD = {"spaces": 1, "none": 2}
+# Without word spaces a unit is a letter, and n-grams are as many times longer as a word has letters: about two in
+# Chinese and Japanese, about four in the alphabets of South-East Asia.
+_LETTERS_PER_WORD = 2
+_LETTERS_PER_WORD_BY_SCRIPT = {"Thai": 4, "Laoo": 4, "Khmr": 4, "Mymr": 4}
 _TOP_NGRAMS = (2, 3, 4)
 _DUPLICATE_NGRAMS = (5, 10)
 
@@ -77,7 +79,7 @@ def measure(text: str, segmentation: Segmentation, scripts: Iterable[str]) -> di
     Returns:
         a value for each name in `MEASURES`, in that order. An empty text has 0 everywhere.
     """
-    words = split_words(text, segmentation)
+    words, scripts = split_words(text, segmentation), tuple(scripts)
     lines = [line for raw in text.split("\n") if (line := raw.strip())]
     return {
         "chars": float(len(text)),
@@ -86,7 +88,7 @@ def measure(text: str, segmentation: Segmentation, scripts: Iterable[str]) -> di
         "mean_word_length": sum(map(len, words)) / len(words) if words else 0.0,
         **_character_measures(text, scripts),
         **_line_measures(lines, segmentation),
-        **_repetition_measures(text, words, lines, segmentation),
+        **_repetition_measures(text, words, lines, 1 if segmentation == "spaces" else _letters_per_word(scripts)),
     }
 
 
@@ -148,16 +150,22 @@ def _line_measures(lines: list[str], segmentation: Segmentation) -> dict[str, fl
     }
 
 
-def _repetition_measures(text: str, words: list[str], lines: list[str], segmentation: Segmentation) -> dict[str, float]:
+def _letters_per_word(scripts: Iterable[str]) -> int:
+    return max(
+        (_LETTERS_PER_WORD_BY_SCRIPT.get(script, _LETTERS_PER_WORD) for script in scripts), default=_LETTERS_PER_WORD
+    )
+
+
+def _repetition_measures(text: str, words: list[str], lines: list[str], units: int) -> dict[str, float]:
+    """Repetition of lines, paragraphs and n-grams; `units` is how many of the `words` make up a real word."""
     numbers, lengths, names = _number_words(words)
-    units = _UNITS_PER_WORD[segmentation]
     top = 0
     if names:
         counts = np.bincount(numbers.astype(np.int64), minlength=len(names))
-        minimum = 3 if segmentation == "spaces" else 1
+        minimum = 3 if units == 1 else 1
         top = max((int(count) for count, name in zip(counts, names, strict=True) if len(name) >= minimum), default=0)
     paragraphs = [paragraph for raw in text.split("\n\n") if (paragraph := raw.strip())]
-    runs = int((numbers[1:] == numbers[:-1]).sum()) if segmentation == "spaces" else 0
+    runs = int((numbers[1:] == numbers[:-1]).sum()) if units == 1 else 0
     return {
         "top_word_ratio": top / max(1, len(words)),
         "repeated_run_ratio": runs / max(1, len(words)),

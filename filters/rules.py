@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
+from configs.errors import UserError
 from configs.load import StrictModel
 from filters.metrics import MEASURES
 from filters.words import Segmentation
@@ -61,16 +62,17 @@ class RulesConfig(StrictModel):
     languages. Calibration replaces them per language.
 
     Attributes:
-        rules: bounds by measure; they replace the default bounds of the measures that they name.
+        rules: bounds by measure. A side that is not named keeps its default, a side that is null is switched off, and
+            null for a measure switches both off.
         by_language: exceptions by language code, then by measure.
         spaces: bounds that hold only for languages that separate words by spaces.
         none: bounds that hold only for languages that do not.
     """
 
-    rules: dict[str, Bounds] = {}
-    spaces: dict[str, Bounds] = {}
-    none: dict[str, Bounds] = {}
-    by_language: dict[str, dict[str, Bounds]] = {}
+    rules: dict[str, Bounds | None] = {}
+    spaces: dict[str, Bounds | None] = {}
+    none: dict[str, Bounds | None] = {}
+    by_language: dict[str, dict[str, Bounds | None]] = {}
 
     @model_validator(mode="after")
     def _known_measures(self) -> RulesConfig:
@@ -80,11 +82,28 @@ class RulesConfig(StrictModel):
         return self
 
     def for_language(self, language: str, segmentation: Segmentation) -> dict[str, Bounds]:
-        """Return the rules of one language, in the order in which they are tried."""
+        """Return the rules of one language, in the order in which they are tried.
+
+        Raises:
+            UserError: a minimum lies above the maximum that another place of the configuration, or the default, gives.
+        """
         by_segmentation = self.spaces if segmentation == "spaces" else self.none
         merged = DEFAULT_RULES | _DEFAULT_BY_SEGMENTATION[segmentation] | _DEFAULT_BY_LANGUAGE.get(language, {})
-        merged |= self.rules | by_segmentation | self.by_language.get(language, {})
+        for own in (self.rules, by_segmentation, self.by_language.get(language, {})):
+            for name, bounds in own.items():
+                merged[name] = _merge(name, merged.get(name, Bounds()), bounds)
         return {name: merged[name] for name in MEASURES if name in merged}
+
+
+def _merge(name: str, default: Bounds, own: Bounds | None) -> Bounds:
+    if own is None:
+        return Bounds()
+    sides = default.model_dump() | {side: getattr(own, side) for side in own.model_fields_set}
+    try:
+        return Bounds.model_validate(sides)
+    except ValidationError as error:
+        message = f"the rule on {name} has min {sides['min']} above max {sides['max']}; a side that is not named keeps"
+        raise UserError(f"{message} its default, null switches it off") from error
 
 
 DEFAULT_RULES: dict[str, Bounds] = {

@@ -1,0 +1,99 @@
+"""Running whole jobs: as a user does, in a process of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from samples.pack import pack
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    out: Path
+
+    def ledger(self, language: str) -> list[dict[str, object]]:
+        return read_rows(self.out / language / "ledger")
+
+    def documents(self, language: str) -> list[dict[str, object]]:
+        return read_rows(self.out / language / "documents")
+
+    def summary(self, language: str) -> dict[str, object]:
+        loaded = json.loads((self.out / language / "summary.json").read_text())
+        assert isinstance(loaded, dict)
+        return loaded
+
+
+def read_rows(folder: Path) -> list[dict[str, object]]:
+    tables = [pq.read_table(path, partitioning=None) for path in sorted(folder.glob("*.parquet"))]
+    rows: list[dict[str, object]] = pa.concat_tables(tables).to_pylist()
+    return rows
+
+
+def fingerprint(out: Path) -> dict[str, str]:
+    """The bytes of everything that has to be the same from run to run."""
+    files = sorted([*out.glob("*/documents/*"), *out.glob("*/ledger/*")])
+    assert files
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def command(lang: str, source: object, out: Path, *options: str) -> list[str]:
+    job = ["corpus", "--lang", lang, "--input", str(source), "--out", str(out)]
+    return [sys.executable, "-m", "curation", *job, *options]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return {**kept, **extra}
+
+
+Job = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session")
+def run_job() -> Job:
+    def run(lang: str, source: object, out: Path, *options: str, timeout: float = 300, **extra: str) -> Finished:
+        done = subprocess.run(
+            command(lang, source, out, *options),
+            cwd=ROOT,
+            env=environment(**extra),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr, out)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample crawl, packed."""
+    folder = tmp_path_factory.mktemp("sample")
+    pack(ROOT / "samples" / "crawl", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_job(run_job: Job, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The job over the sample crawl for all of its languages, run once for all tests that look at its results."""
+    done = run_job("el,de,tr,th,kk,zh,en", sample, tmp_path_factory.mktemp("sample-out"), "--workers", "2")
+    assert done.code == 0, done.stderr
+    return done

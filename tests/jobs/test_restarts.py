@@ -1,0 +1,212 @@
+"""The same bytes whatever happens: workers, kills of the driver and of workers, a cluster, other shard borders."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tests.jobs.conftest import ROOT, Finished, Job, command, environment, fingerprint
+
+LANGUAGES = "el,de,tr"
+
+
+@pytest.fixture(scope="module")
+def reference(run_job: Job, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """Fingerprint of an undisturbed job with one worker, and the seconds that it took."""
+    start = time.monotonic()
+    done = run_job(LANGUAGES, sample, tmp_path_factory.mktemp("reference"), "--workers", "1")
+    assert done.code == 0, done.stderr
+    return fingerprint(done.out), time.monotonic() - start
+
+
+def test_two_workers_give_the_same_bytes(
+    run_job: Job, sample: Path, tmp_path: Path, reference: tuple[dict[str, str], float]
+) -> None:
+    done = run_job(LANGUAGES, sample, tmp_path / "out", "--workers", "2")
+    assert done.code == 0, done.stderr
+    assert fingerprint(done.out) == reference[0]
+
+
+def kill_family(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to the driver alone, then wait until the processes that may still write are gone."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    workers = [child for child in children if is_worker(child)]
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive, f"left behind: {alive}"
+
+
+def is_worker(process: psutil.Process) -> bool:
+    return "_run_remote" in worker_line(process) or "extract_child" in worker_line(process)
+
+
+def worker_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return ""
+
+
+def run_and_kill(sample: Path, out: Path, after_s: float) -> bool:
+    """Start a job and kill its driver; True when it was still running."""
+    with subprocess.Popen(
+        command(LANGUAGES, sample, out, "--workers", "2"),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            kill_family(process)
+            return True
+    return False
+
+
+def assert_nothing_half_written_looks_finished(out: Path) -> None:
+    for folder in out.glob("*"):
+        if (folder / "summary.json").exists():
+            rows = json.loads((folder / "summary.json").read_text())["ledger_rows"]
+            job = Finished(0, "", "", out)
+            assert len(job.ledger(folder.name)) == rows
+
+
+@pytest.mark.slow
+def test_killing_the_driver_at_random_moments_changes_nothing(
+    run_job: Job, sample: Path, tmp_path: Path, reference: tuple[dict[str, str], float]
+) -> None:
+    """Ten kills spread over the job's life, each in an output of its own, then a restart."""
+    expected, seconds = reference
+    chance = random.Random(2026)
+    killed = 0
+    for number in range(10):
+        out = tmp_path / f"out-{number}"
+        killed += run_and_kill(sample, out, chance.uniform(number, number + 1) * seconds / 10)
+        assert_nothing_half_written_looks_finished(out)
+        done = run_job(LANGUAGES, sample, out, "--workers", "2")
+        assert done.code == 0, done.stderr
+        assert fingerprint(done.out) == expected
+    assert killed >= 6
+
+
+def test_killing_the_driver_once_and_resuming(
+    run_job: Job, sample: Path, tmp_path: Path, reference: tuple[dict[str, str], float]
+) -> None:
+    out = tmp_path / "out"
+    assert run_and_kill(sample, out, reference[1] * 0.6)
+    done = run_job(LANGUAGES, sample, out, "--workers", "2")
+    assert done.code == 0, done.stderr
+    assert fingerprint(done.out) == reference[0]
+
+
+def test_killing_a_worker_costs_an_attempt_and_no_record(
+    sample: Path, tmp_path: Path, reference: tuple[dict[str, str], float]
+) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        command(LANGUAGES, sample, out, "--workers", "2"),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        killed = 0
+        while process.poll() is None and killed < 2:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if killed < 2 and "_run_remote" in worker_line(child):
+                    child.kill()
+                    killed += 1
+            time.sleep(0.05)
+        _, errors = process.communicate(timeout=300)
+    assert killed == 2
+    assert process.returncode == 0, errors
+    assert fingerprint(out) == reference[0]
+
+
+@pytest.mark.slow
+def test_two_node_cluster_gives_the_same_bytes(
+    sample: Path, tmp_path: Path, reference: tuple[dict[str, str], float]
+) -> None:
+    out = tmp_path / "out"
+    script = f"""
+import os, subprocess, sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "object_store_memory": 100 << 20}})
+cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+cluster.wait_for_nodes()
+environment = {{**os.environ, "RAY_ADDRESS": cluster.address}}
+code = subprocess.run({command(LANGUAGES, sample, out)!r}, env=environment).returncode
+cluster.shutdown()
+sys.exit(code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment(), capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr.decode()
+    assert fingerprint(out) == reference[0]
+
+
+def test_a_finished_job_runs_nothing_again(run_job: Job, sample: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = run_job("el", sample, out)
+    assert first.code == 0, first.stderr
+    before = fingerprint(out)
+    start = time.monotonic()
+    again = run_job("el", sample, out)
+    assert again.code == 0, again.stderr
+    assert again.stderr.count("finished before") == 7
+    assert time.monotonic() - start < 30
+    assert fingerprint(out) == before
+
+
+def test_a_changed_threshold_runs_only_what_follows(run_job: Job, sample: Path, tmp_path: Path) -> None:
+    out, config = tmp_path / "out", tmp_path / "changed.yaml"
+    assert run_job("el", sample, out).code == 0
+    config.write_text(yaml.safe_dump({"stages": {"rules": {"rules": {"words": {"min": 190}}}}}))
+    done = run_job("el", sample, out, "--config", str(config))
+    assert done.code == 0, done.stderr
+    assert "read, extract, identify, measure: 3 shards done (3 finished before)" in done.stderr
+    assert "apply the rules: 3 shards done\n" in done.stderr
+    reasons = {(row["rule"], row["threshold"]) for row in done.ledger("el") if row["stage"] == "rules"}
+    assert ("words.min", 190.0) in reasons
+
+
+def test_a_new_input_file_runs_only_itself_in_the_crawl(run_job: Job, sample: Path, tmp_path: Path) -> None:
+    files = sorted(sample.glob("*.warc.gz"))
+    source = tmp_path / "in"
+    source.mkdir()
+    for file in files[:2]:
+        os.link(file, source / file.name)
+    assert run_job("el", source, tmp_path / "out").code == 0
+    os.link(files[2], source / files[2].name)
+    done = run_job("el", source, tmp_path / "out")
+    assert "read, extract, identify, measure: 3 shards done (2 finished before)" in done.stderr
+    whole = run_job("el", sample, tmp_path / "whole")
+    assert fingerprint(done.out) == fingerprint(whole.out)
+
+
+def test_two_jobs_in_one_output_are_refused(run_job: Job, sample: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        command("el", sample, out), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:
+        while not (out / ".lock").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        second = run_job("el", sample, out)
+        assert first.poll() is None
+        assert second.code == 2
+        assert "another job" in second.stderr
+        first.send_signal(signal.SIGINT)
+        first.wait(60)
+    assert not (out / "el" / "summary.json").exists()

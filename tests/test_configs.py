@@ -1,0 +1,40 @@
+"""Every YAML that ships can be loaded, and the one that spells out the defaults is right about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configs.load import load_config, read_yaml
+from curation.config import OPTIONAL_STAGES, CorpusConfig
+from curation.records import STAGES
+from tests.jobs.conftest import ROOT
+
+CORPUS = sorted((ROOT / "configs" / "corpus").glob("*.yaml"))
+
+
+def test_there_are_configurations() -> None:
+    assert {path.name for path in CORPUS} >= {"default.yaml"}
+    known = {*CORPUS, ROOT / "configs" / "languages.yaml"}
+    assert set((ROOT / "configs").rglob("*.yaml")) == known
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    config = load_config(path, CorpusConfig)
+    assert path.name == "default.yaml" or config != CorpusConfig()
+
+
+def test_the_defaults_are_spelt_out_truly() -> None:
+    path = ROOT / "configs" / "corpus" / "default.yaml"
+    assert load_config(path, CorpusConfig) == CorpusConfig()
+    stages = read_yaml(path)["stages"]
+    assert isinstance(stages, dict)
+    assert set(stages) == set(STAGES)
+
+
+def test_optional_stages_are_stages_that_may_be_null() -> None:
+    for name in OPTIONAL_STAGES:
+        assert name in STAGES
+        CorpusConfig.model_validate({"stages": {name: None}})
