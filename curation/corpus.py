@@ -13,6 +13,7 @@ publish    here                       folders by language, summary, report      
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import time
@@ -137,7 +138,7 @@ class CorpusJob:
         settings = {name: _dump(getattr(self._stages, name)) for name in names}
         languages = [language.model_dump() for language in self._languages]
         tasks = []
-        for number, entry in enumerate(self._inputs):
+        for entry in self._inputs:
             facts = {
                 "settings": settings,
                 "languages": languages,
@@ -145,7 +146,9 @@ class CorpusJob:
                 "input": [entry.name, entry.format, entry.size_bytes, entry.version],
             }
             payload = CrawlShard(entry, self._languages, self._stages)
-            tasks.append(make_task("crawl", f"{number:05d}", crawl, payload, facts, self._work))
+            # By the file's name and not by its number: a new file among the inputs must not rename the others.
+            name = hashlib.sha256(entry.name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+            tasks.append(make_task("crawl", name, crawl, payload, facts, self._work))
         return self._run("crawl", tasks)
 
     def _decide(self, parts: list[Part]) -> list[Manifest]:
@@ -287,7 +290,8 @@ def _file_version(path: Path) -> list[object]:
 
 def work_folder(out: Path, languages: Sequence[Language]) -> Path:
     """Return the folder of intermediate results: jobs for other languages keep their own."""
-    return out / ".work" / "-".join(sorted(language.code for language in languages))[:120]
+    codes = "-".join(sorted(language.code for language in languages))
+    return out / ".work" / (codes if len(codes) <= 40 else hashlib.sha256(codes.encode()).hexdigest()[:12])
 
 
 @contextmanager

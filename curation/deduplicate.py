@@ -39,18 +39,26 @@ class ExactPartition:
 def exact_partition(payload: object, out: Path, scratch: Path) -> Result:
     """Find the duplicates among documents of equal hash: `duplicates.parquet`, sorted by part."""
     assert isinstance(payload, ExactPartition)
-    table = pa.concat_tables([pq.read_table(path, partitioning=None) for path in payload.keys])
-    table = table.sort_by([("hash", "ascending"), ("rank", "ascending")])
-    rows = []
-    first: dict[str, object] = {}
-    for row in table.to_pylist():
-        if row["hash"] != first.get("hash"):
-            first = row
-            continue
-        kept = {"duplicate_of": first["id"], "duplicate_of_part": first["part"]}
-        rows.append({"part": row["part"], "sequence": row["sequence"], "similarity": 1.0, **kept})
-    _write_sorted(out / "duplicates.parquet", rows, DUPLICATES)
-    return Result({"documents": table.num_rows, "duplicates": len(rows)})
+    table = read_tables(payload.keys, EXACT_KEYS).sort_by([("hash", "ascending"), ("rank", "ascending")])
+    copies, firsts = _equal_neighbours(table["hash"].combine_chunks())
+    kept = table.select(["id", "part"]).take(firsts).rename_columns(["duplicate_of", "duplicate_of_part"])
+    found = table.select(["part", "sequence"]).take(copies)
+    for name in kept.column_names:
+        found = found.append_column(name, kept[name])
+    found = found.append_column("similarity", pa.array(np.ones(found.num_rows)))
+    _write_sorted(out / "duplicates.parquet", found)
+    return Result({"documents": table.num_rows, "duplicates": found.num_rows})
+
+
+def _equal_neighbours(hashes: pa.FixedSizeBinaryArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows whose hash the row before has, too, and for each the first row of that hash."""
+    if not len(hashes):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    pairs = np.frombuffer(hashes.buffers()[1], dtype=np.uint64).reshape(-1, 2)[hashes.offset :][: len(hashes)]
+    same = np.concatenate([[False], (pairs[1:] == pairs[:-1]).all(axis=1)])
+    first = np.maximum.accumulate(np.where(same, 0, np.arange(len(hashes))))
+    copies = np.flatnonzero(same)
+    return copies, first[copies]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +264,7 @@ def choose(payload: object, out: Path, scratch: Path) -> Result:
         kept = {"duplicate_of": row["better_id"], "duplicate_of_part": row["better_part"]}
         rows.append({"part": row["part"], "sequence": row["sequence"], "similarity": edge.similarity, **kept})
         near.append((row["worse_id"], row["better_id"]))
-    _write_sorted(out / "duplicates.parquet", rows, DUPLICATES)
+    _write_sorted(out / "duplicates.parquet", pa.Table.from_pylist(rows, schema=DUPLICATES))
     sizes = _cluster_sizes(read_tables(payload.exact, DUPLICATES)["duplicate_of"], near)
     pq.write_table(sizes, out / "sizes.parquet", compression="zstd", row_group_size=20_000)
     return Result({"edges": len(found), "duplicates": len(rows)})
@@ -272,7 +280,9 @@ def _cluster_sizes(exact: pa.ChunkedArray, near: list[tuple[str, str]]) -> pa.Ta
     return pa.table({"id": names, "size": [sizes[name] for name in names]}, schema=CLUSTER_SIZES)
 
 
-def _write_sorted(path: Path, rows: list[dict[str, object]], schema: pa.Schema) -> None:
+def _write_sorted(path: Path, duplicates: pa.Table) -> None:
     """Write duplicates sorted by place, in small row groups, so that one part's can be read alone."""
-    table = pa.Table.from_pylist(rows, schema=schema).sort_by([("part", "ascending"), ("sequence", "ascending")])
+    table = (
+        duplicates.select(DUPLICATES.names).cast(DUPLICATES).sort_by([("part", "ascending"), ("sequence", "ascending")])
+    )
     pq.write_table(table, path, compression="zstd", row_group_size=20_000)

@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal, cast
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.spec import AbstractFileSystem
 
 from configs.errors import UserError
 
@@ -84,28 +85,42 @@ def find_inputs(pattern: str) -> list[InputFile]:
 
 def _find(part: str) -> Iterator[InputFile]:
     try:
-        fs, path = url_to_fs(os.path.expanduser(part) if "://" not in part else part)
-        is_glob = any(character in part for character in "*?[")
-        paths = fs.glob(path) if is_glob else fs.find(path) if fs.isdir(path) else [path] if fs.exists(path) else []
-        chosen = sorted(str(p) for p in paths if not is_glob or fs.isfile(p))
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"cannot look up the input {part}: {error}") from error
+        fs, chosen = _list(part)
+        known = [path for path in chosen if format_of(path)]
+        found = [_describe(fs, path) for path in known]
+    except UserError:
+        raise
+    except Exception as error:  # every store raises errors of its own: missing credentials, a bucket that is not there
+        raise UserError(f"cannot look up the input {part}: {' '.join(str(error).split())}") from error
     if not chosen:
         raise UserError(f"no input at {part}")
-    known = [p for p in chosen if format_of(p)]
     if not known:
         kinds = ", ".join(sorted(_FORMATS))
         raise UserError(f"none of the {len(chosen)} files at {part} is an input; known are {kinds} (.gz, .zst, .lz4)")
-    for file in known:
-        info = fs.info(file)
-        if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
-            if not os.access(file, os.R_OK):
-                raise UserError(f"cannot read the input {file}: permission denied")
-            version = str(os.stat(file).st_mtime_ns)
-        else:
-            version = str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")
-        url = file if fs.protocol in ("file", ("file", "local")) else fs.unstrip_protocol(file)
-        yield InputFile(file, url, cast(Format, format_of(file)), int(info.get("size") or 0), version)
+    yield from found
+
+
+def _list(part: str) -> tuple[AbstractFileSystem, list[str]]:
+    """Return the file system of a part of INPUT and all files that it means."""
+    fs, path = url_to_fs(os.path.expanduser(part) if "://" not in part else part)
+    if any(character in part for character in "*?["):
+        return fs, sorted(str(found) for found in fs.glob(path) if fs.isfile(found))
+    if fs.isdir(path):
+        return fs, sorted(map(str, fs.find(path)))
+    return fs, [str(path)] if fs.exists(path) else []
+
+
+def _describe(fs: AbstractFileSystem, path: str) -> InputFile:
+    info = fs.info(path)
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+    if "file" in protocols:
+        if not os.access(path, os.R_OK):
+            raise UserError(f"cannot read the input {path}: permission denied")
+        url, version = path, str(os.stat(path).st_mtime_ns)
+    else:
+        url = fs.unstrip_protocol(path)
+        version = str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")
+    return InputFile(path, url, cast(Format, format_of(path)), int(info.get("size") or 0), version)
 
 
 def _common_folder(urls: list[str]) -> str:

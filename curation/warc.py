@@ -62,6 +62,7 @@ class WarcReader:
         if self._searchable and not self._gzip and not _RECORD_START.search(start):  # garbage, then perhaps members
             self._gzip = True
             self._gzip = self._next_start(0) is not None
+        self._plain = self._searchable and not self._gzip
 
     def __iter__(self) -> Iterator[Record]:
         """Yield one record for each record of the file, and one failed record for each unreadable stretch."""
@@ -78,7 +79,7 @@ class WarcReader:
                         if self._is_better_searched(record, raw.length):
                             break
                     else:
-                        at_end = iterate == self._iterate
+                        at_end = iterate != self._iterate_lenient
                 except _ERRORS as error:
                     problem = error_detail(error)
                 if last:
@@ -91,8 +92,7 @@ class WarcReader:
     def _is_better_searched(self, record: Record, length: int) -> bool:
         """Whether the next record is looked for behind this one, instead of reading up to it."""
         too_large = record.ending is not None and record.ending.verdict.rule == "record_bytes"
-        is_plain = self._searchable and not self._gzip
-        return too_large and (is_plain or length > _MAX_SKIP_BYTES)
+        return too_large and (self._plain or length > _MAX_SKIP_BYTES)
 
     def _iterate(self, position: int, quirks: bool = False) -> Iterator[_RawRecord]:
         """Iterate from a position with FastWARC, up to the first record whose header is damaged."""
@@ -104,11 +104,10 @@ class WarcReader:
             yield _RawRecord(headers, found.stream_pos, found.content_length, found.reader.read)
 
     def _iterate_quirks(self, position: int) -> Iterator[_RawRecord]:
-        """Read one record with FastWARC, forgiving header lines that end in a bare line feed."""
+        """The same, forgiving header lines that end in a bare line feed; one record where the next can be looked for."""
         found = next(self._iterate(position, quirks=True), None)
-        if found and self._stands_at(position, found):  # it passes over what it cannot read
-            self._stream.seek(position)
-            yield from islice(self._iterate(position, quirks=True), 1)
+        if found and (not self._searchable or self._stands_at(position, found)):  # it passes over what it cannot read
+            yield from islice(self._iterate(position, quirks=True), 1 if self._plain else None)
 
     def _iterate_lenient(self, position: int) -> Iterator[_RawRecord]:
         """Read one record with warcio, which unfolds header lines and forgives misspelt ones."""
