@@ -53,7 +53,7 @@ def corpus(
     with locked_output(out):
         _check_apart(out, [entry.url for entry in inputs])
         work = work_folder(out, languages)
-        with Runner(workers, settings.retries) as runner, StageProgress(console) as progress:
+        with Runner(workers, settings.retries) as runner, StageProgress(console, work) as progress:
             job = CorpusJob(languages, inputs, out, settings, runner)
             result = job.run(progress.update)
         summaries = publish(result, languages, out, settings)

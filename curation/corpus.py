@@ -112,6 +112,7 @@ class CorpusJob:
             ConservationError: records were lost or invented.
         """
         self._progress = progress
+        shutil.rmtree(self._work / "scratch", ignore_errors=True)  # what a killed job left half-written
         lid_model_path(self._stages.langid.model)
         if self._stages.url is not None and self._stages.url.bundled_lists:
             prepare_url_lists()

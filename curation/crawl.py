@@ -49,9 +49,12 @@ class RecordError(RuntimeError):
     """An error that is no record's own fault, with the record at which it happened."""
 
 
-# Raw documents are an input part's unit of memory in every later task.
+# A part is the unit of memory in every later task.
 PART_RECORDS = 20_000
 PART_TEXT_BYTES = 64 << 20
+# How far a shard is, for whoever watches: a number of records in a file of its scratch folder.
+HEARTBEAT = "records"
+_HEARTBEAT_RECORDS = 200
 
 
 def crawl(payload: object, out: Path, scratch: Path) -> Result:
@@ -75,6 +78,8 @@ def crawl(payload: object, out: Path, scratch: Path) -> Result:
                     place = f"{payload.entry.name}, record {record.sequence} at offset {record.offset}, {record.url}"
                     raise RecordError(f"{place}: {type(error).__name__}: {error}") from error
                 writer.write(record, result)
+                if number % _HEARTBEAT_RECORDS == 0:
+                    (scratch / HEARTBEAT).write_text(str(number))
     records, documents, rows = writer.totals
     check_conservation(f"crawl of {payload.entry.name}", records, {"documents": documents, "ledger rows": rows})
     counts = {"records": records, "documents": documents, "ledger": rows, "parts": len(writer.parts)}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import io
-from typing import Literal
+from collections.abc import Callable
+from functools import partial
 
+from fastwarc.stream_io import BrotliReader, ChunkedReader, GzipReader, WarcReader, ZstdReader
 from fastwarc.warc import WarcRecord
 from pydantic import Field
 
@@ -42,6 +44,17 @@ _HTML_STARTS = (
     b"<p",
 )
 _MAX_NUL_SHARE = 0.1
+# FastWARC's own `auto_decode` holds the whole decoded body in memory, which for a bomb has no bound. These readers
+# decode no more than is read from them.
+_CODINGS: dict[str, Callable[[WarcReader], WarcReader]] = {
+    "chunked": ChunkedReader,
+    "gzip": GzipReader,
+    "x-gzip": GzipReader,
+    "deflate": partial(GzipReader, zlib=True),
+    "br": BrotliReader,
+    "zstd": ZstdReader,
+}
+_NO_CODINGS = frozenset({"", "identity", "none", "utf-8"})
 
 
 def read_response(record: Record, raw: bytes, config: IngestConfig) -> Record:
@@ -112,22 +125,30 @@ def _decode(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes, str | None]:
             continue
         return parsed, body, None
     try:
-        return _parse(raw, "none"), b"", problem
+        return _parse(raw), b"", problem
     except OSError:  # a header longer than FastWARC reads: there is no status
         return WarcRecord(), b"", problem
 
 
-def _parse(raw: bytes, decoding: Literal["all", "none"]) -> WarcRecord:
+def _parse(raw: bytes) -> WarcRecord:
     parsed = WarcRecord()
     parsed.set_bytes_content(raw)
     parsed.is_http = True
-    parsed.parse_http(auto_decode=decoding, quirks_mode=True)  # header lines may end in a bare line feed
+    parsed.parse_http(auto_decode="none", quirks_mode=True)  # header lines may end in a bare line feed
     return parsed
 
 
 def _as_declared(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes]:
-    parsed = _parse(raw, "all")
-    return parsed, parsed.reader.read(max_bytes + 1)
+    parsed = _parse(raw)
+    reader: WarcReader = parsed.reader
+    for header in ("transfer-encoding", "content-encoding"):
+        values = [value for name, value in parsed.http_headers.items() if name.lower() == header]
+        for coding in reversed(",".join(values).lower().split(",")):  # the last one was applied last
+            if (name := coding.strip()) in _CODINGS:
+                reader = _CODINGS[name](reader)
+            elif name not in _NO_CODINGS:
+                raise ValueError(f"unknown coding {name[:40]!r}")
+    return parsed, reader.read(max_bytes + 1)
 
 
 def _with_lenient_chunks(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes]:
@@ -152,7 +173,7 @@ def _without_chunks(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes]:
 
 
 def _as_stored(raw: bytes, max_bytes: int) -> tuple[WarcRecord, bytes]:
-    parsed = _parse(raw, "none")
+    parsed = _parse(raw)
     body = parsed.reader.read(max_bytes + 1)
     if not body[:512].lstrip().startswith(b"<"):
         raise ValueError("the body is neither coded as declared nor plain markup")

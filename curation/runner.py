@@ -19,9 +19,11 @@ from configs.errors import UserError
 from curation.stage import PACKAGES, Task, run_task
 from curation.store import Manifest
 
-# stage, tasks finished so far, tasks in all, tasks that an earlier run had finished
+# Called every two seconds, and when a task is finished: stage, tasks finished so far, tasks in all, tasks that an
+# earlier run had finished.
 Progress = Callable[[str, int, int, int], None]
 
+_TICK_S = 2.0
 # One task a processor: libraries that start threads of their own would only get in each other's way.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -115,7 +117,7 @@ class Runner:
                     running[_run_remote.remote(tasks[number])] = (number, attempt)
                 if not running:
                     return [manifests[number] for number in range(len(tasks))]
-                for reference in ray.wait(list(running), num_returns=1)[0]:
+                for reference in ray.wait(list(running), num_returns=1, timeout=_TICK_S)[0]:
                     number, attempt = running.pop(reference)
                     try:
                         manifests[number] = ray.get(reference)

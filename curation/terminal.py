@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from curation.crawl import HEARTBEAT
 
 _STAGE_WORDS = {
     "crawl": "read, extract, identify, measure",
@@ -20,19 +24,21 @@ _STAGE_WORDS = {
     "output": "write documents and ledger",
 }
 
+_LINE_EVERY_S = 60.0
 # A column for each of so many languages still fits a terminal; more are rows.
 _FEW_LANGUAGES = 5
 
 
 class StageProgress:
-    """A bar for each stage; where the output is no terminal, a line when a stage is done."""
+    """A bar for each stage; where the output is no terminal, a line a minute and one when a stage is done."""
 
-    def __init__(self, console: Console) -> None:
-        """Prepare."""
-        self._console = console
+    def __init__(self, console: Console, work: Path) -> None:
+        """Prepare; `work` is the job's folder of intermediate results, where open shards say how far they are."""
+        self._console, self._work = console, work
         columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"))
         self._bars = Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[note]}"), console=console)
         self._ids: dict[str, TaskID] = {}
+        self._last_line_s = time.monotonic()
 
     def __enter__(self) -> StageProgress:
         """Start drawing."""
@@ -50,25 +56,43 @@ class StageProgress:
     def update(self, stage: str, finished: int, total: int, resumed: int) -> None:
         """Show how far a stage is."""
         words = _STAGE_WORDS.get(stage, stage)
-        note = f"{resumed} finished before" if resumed else ""
+        notes = [f"{resumed} finished before"] if resumed else []
+        if stage == "crawl" and finished < total and (records := self._open_records()):
+            notes.append(f"{records:,} records in open shards")
         if not self._console.is_terminal:
-            if finished == total:
-                self._console.print(f"{words}: {total} shards done {f'({note})' if note else ''}".rstrip())
+            self._print_line(words, finished, total, notes)
             return
         if stage not in self._ids:
-            self._ids[stage] = self._bars.add_task(words, total=total, note=note)
-        self._bars.update(self._ids[stage], completed=finished)
+            self._ids[stage] = self._bars.add_task(words, total=total, note="")
+        self._bars.update(self._ids[stage], completed=finished, note=", ".join(notes))
+
+    def _print_line(self, words: str, finished: int, total: int, notes: list[str]) -> None:
+        note = f" ({', '.join(notes)})" if notes else ""
+        if finished == total:
+            self._console.print(f"{words}: {total} shards done{note}")
+        elif time.monotonic() - self._last_line_s >= _LINE_EVERY_S:
+            self._last_line_s = time.monotonic()
+            self._console.print(f"{words}: {finished} of {total} shards{note}")
+
+    def _open_records(self) -> int:
+        count = 0
+        for file in self._work.glob(f"scratch/*/temporary/{HEARTBEAT}"):
+            with suppress(OSError, ValueError):  # the shard has just been finished
+                count += int(file.read_text())
+        return count
 
 
 def print_summary(console: Console, summaries: Mapping[str, Mapping[str, object]], out: Path) -> None:
     """Print the table at the end: per language the funnel, and where the results are."""
-    console.print(_by_stage(summaries) if len(summaries) <= _FEW_LANGUAGES else _by_language(summaries))
+    few = len(summaries) <= _FEW_LANGUAGES
+    console.print("Records left after each stage" if few else "Documents left after each stage")
+    console.print(_by_stage(summaries) if few else _by_language(summaries))
     where = str(out / next(iter(summaries))) if len(summaries) == 1 else f"{out}/<language>"
     console.print(f"{where}/report.html, summary.json, documents/*.parquet, ledger/*.parquet", soft_wrap=True)
 
 
 def _by_stage(summaries: Mapping[str, Mapping[str, object]]) -> Table:
-    table = Table(title="Records left after each stage", title_justify="left")
+    table = Table()
     table.add_column("stage")
     for code in summaries:
         table.add_column(code, justify="right")
@@ -84,7 +108,7 @@ def _by_stage(summaries: Mapping[str, Mapping[str, object]]) -> Table:
 
 def _by_language(summaries: Mapping[str, Mapping[str, object]]) -> Table:
     names = ("langid", "rules", "exact", "minhash")
-    table = Table(title="Documents left after each stage", title_justify="left")
+    table = Table()
     table.add_column("language")
     for name in (*names, "words", "characters"):
         table.add_column(name, justify="right")

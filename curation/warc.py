@@ -104,7 +104,7 @@ class WarcReader:
             yield _RawRecord(headers, found.stream_pos, found.content_length, found.reader.read)
 
     def _iterate_quirks(self, position: int) -> Iterator[_RawRecord]:
-        """The same, forgiving header lines that end in a bare line feed; one record where the next can be looked for."""
+        """The same, forgiving line ends without a carriage return; one record where the next can be looked for."""
         found = next(self._iterate(position, quirks=True), None)
         if found and (not self._searchable or self._stands_at(position, found)):  # it passes over what it cannot read
             yield from islice(self._iterate(position, quirks=True), 1 if self._plain else None)
