@@ -21,7 +21,7 @@ from curation.store import TableWriter, read_tables
 # The ledger of records that no target language claimed, in a pass over several languages (ISO 639-2 "undetermined").
 UNDETERMINED = "und"
 _BATCH_ROWS = 500
-_EXCERPT_CHARS, _PAIR_CHARS = 700, 5000
+_EXCERPT_CHARS, PAIR_CHARS = 700, 5000
 
 # A row of any table here: its columns are stated in `curation.schema`.
 Row = dict[str, object]
@@ -197,7 +197,7 @@ class _ReportSample:
             self._measures = _smallest(self._measures, self._config.sample_documents)
         if outcome != "kept":
             part = duplicate["duplicate_of_part"] if duplicate else None
-            excerpt = str(document["text"])[: _PAIR_CHARS if duplicate else _EXCERPT_CHARS]
+            excerpt = str(document["text"])[: PAIR_CHARS if duplicate else _EXCERPT_CHARS]
             limit = self._config.duplicate_pairs if duplicate else self._config.examples_per_rule
             self._keep({**row, "order": order, "excerpt": excerpt, "duplicate_of_part": part}, limit)
 

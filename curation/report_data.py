@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from configs.languages import load_languages
 from curation.config import CorpusConfig
 from curation.corpus import JobResult
-from curation.output import UNDETERMINED
+from curation.output import PAIR_CHARS, UNDETERMINED
 from curation.records import STAGES
 from curation.report import DuplicatePair, Example, MeasureSample, ReportData
 from curation.schema import EXAMPLES, MEASURE_SAMPLE
@@ -83,7 +83,7 @@ def _pair(job: JobResult, row: Row) -> DuplicatePair:
         dropped_url=str(row["url"]),
         dropped_text=excerpt,
         kept_url=str(kept["url"]),
-        kept_text=str(kept["text"])[: len(excerpt)],
+        kept_text=str(kept["text"])[:PAIR_CHARS],
     )
 
 
