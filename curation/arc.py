@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from warcio.archiveiterator import ArchiveIterator
+from warcio.bufferedreaders import DecompressingBufferedReader
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
@@ -13,6 +14,7 @@ from curation.http import IngestConfig, read_page, read_response
 from curation.records import Record, error_detail
 
 _ERRORS = (ArchiveLoadFailed, OSError, ValueError, EOFError, AttributeError, IndexError, KeyError)
+_MAX_LINE_BYTES = 1 << 20
 
 
 def read_arc(stream: BinaryIO, name: str, config: IngestConfig) -> Iterator[Record]:
@@ -23,14 +25,18 @@ def read_arc(stream: BinaryIO, name: str, config: IngestConfig) -> Iterator[Reco
         name: the file's name in the ledger.
         config: limits.
     """
+    size = stream.seek(0, 2)
     stream.seek(0)
     sequence, offset = 0, 0
     try:
         iterator = ArchiveIterator(stream, no_record_parse=True, arc2warc=False)
+        iterator.reader = _LineReader(stream)
         for found in iterator:
-            offset = iterator.get_record_offset()
+            offset = iterator.offset  # `get_record_offset()` would read the record to its end
             yield _read(found, f"{name}:{sequence}", sequence, offset, config)
             sequence += 1
+        if (offset := iterator.offset) < size:
+            raise EOFError("the file ends within a compressed record")  # where warcio ends without a word
     except _ERRORS as error:
         # The format has no marker to look for: what follows a broken header cannot be found again.
         broken = Record(f"{name}:{sequence}", sequence, offset, "unreadable")
@@ -58,3 +64,13 @@ def _iso_date(date: str) -> str:
     if len(date) != 14 or not date.isdigit():
         return date[:40]
     return f"{date[:4]}-{date[4:6]}-{date[6:8]}T{date[8:10]}:{date[10:12]}:{date[12:]}Z"
+
+
+class _LineReader(DecompressingBufferedReader):  # type: ignore[misc]
+    """warcio's reader, which takes a line of any length into memory, with an end to its patience."""
+
+    def readline(self, length: int | None = None) -> bytes:
+        line: bytes = super().readline(min(length or _MAX_LINE_BYTES, _MAX_LINE_BYTES))
+        if len(line) >= _MAX_LINE_BYTES:
+            raise ArchiveLoadFailed(f"a line of more than {_MAX_LINE_BYTES} bytes")
+        return line

@@ -52,6 +52,9 @@ class Extraction:
 # A page that uses no processor time, asleep for some reason, is given up after this many times its budget.
 _WALL_FACTOR = 6
 _START_S = 120.0
+# Extractors and the libraries below them leak: a process serves so many pages, about a minute's work.
+_PAGES_PER_PROCESS = 2000
+_KILLED = "MemoryError: the process was killed"
 
 
 class ExtractorProcess:
@@ -61,6 +64,7 @@ class ExtractorProcess:
         """Prepare; the process starts with the first page."""
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
+        self._pages = 0  # that the running process has extracted
 
     def __enter__(self) -> ExtractorProcess:
         """Return the process itself."""
@@ -92,8 +96,18 @@ class ExtractorProcess:
             self._process.kill()
             self._process.communicate()
             self._process = None
+        self._pages = 0
 
     def _ask(self, page: str, extractor: Extractor) -> tuple[str, str | None]:
+        text, error = self._ask_once(page, extractor)
+        if error == _KILLED:  # perhaps by somebody who did not mean this page: it gets a second chance
+            text, error = self._ask_once(page, extractor)
+        self._pages += 1
+        if self._pages >= _PAGES_PER_PROCESS or (error and error.startswith("MemoryError")):
+            self.close()
+        return text, error
+
+    def _ask_once(self, page: str, extractor: Extractor) -> tuple[str, str | None]:
         if self._process is not None and self._process.poll() is not None:  # killed since, by someone else
             self.close()
         process = self._process or self._start()
@@ -116,8 +130,8 @@ class ExtractorProcess:
             self.close()
             if code == -signal.SIGXCPU:
                 return "", f"TimeoutError: over {cpu_s} s of processor time"
-            if code == -signal.SIGKILL:
-                return "", "MemoryError: the process was killed"
+            if code in (-signal.SIGKILL, -signal.SIGTERM):
+                return "", _KILLED
             return "", f"Crash: the extractor ended with code {code}"
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -181,6 +181,7 @@ def test_a_changed_threshold_runs_only_what_follows(run_job: Job, sample: Path, 
     assert ("words.min", 190.0) in reasons
 
 
+@pytest.mark.slow
 def test_a_new_input_file_runs_only_itself_in_the_crawl(run_job: Job, sample: Path, tmp_path: Path) -> None:
     files = sorted(sample.glob("*.warc.gz"))
     source = tmp_path / "in"
