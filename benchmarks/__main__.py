@@ -1,0 +1,39 @@
+"""`python -m benchmarks` lists and runs all benchmarks, `python -m benchmarks NAME` one; `list` only lists them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+NAMES = ("corpus_vs_datatrove", "glance_recall", "corpus_growth")
+
+
+def first_line(name: str) -> str:
+    """Return the first line of a script's description, without importing it."""
+    text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
+
+
+def main() -> int:
+    """List the scripts, then run those that are named, or all; return how many failed."""
+    chosen, options = sys.argv[1:2], sys.argv[2:]
+    for name in NAMES:
+        print(f"{name:22}{first_line(name)}", flush=True)
+    if chosen == ["list"]:
+        return 0
+    if chosen and chosen[0] not in NAMES:
+        print(f"no benchmark {chosen[0]!r}; there are: {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    failed = 0
+    for name in chosen or NAMES:
+        print(f"\n== {name}", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *options]
+        failed += subprocess.run(command, cwd=FOLDER.parent, check=False).returncode != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
