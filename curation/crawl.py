@@ -50,7 +50,7 @@ class RecordError(RuntimeError):
 
 
 # A part is the unit of memory in every later task.
-PART_RECORDS = 20_000
+PART_RECORDS = 10_000
 PART_TEXT_BYTES = 64 << 20
 # How far a shard is, for whoever watches: a number of records in a file of its scratch folder.
 HEARTBEAT = "records"
