@@ -123,7 +123,7 @@ def code_version(module: str) -> str:
         if spec is None or not spec.origin:
             continue
         sources[name] = Path(spec.origin).read_text(encoding="utf-8")
-        for imported in _imports(ast.parse(sources[name])):
+        for imported in _imports(sources[name]):
             if imported.split(".")[0] in PACKAGES:
                 waiting.append(imported)
             else:
@@ -132,16 +132,17 @@ def code_version(module: str) -> str:
     return hashlib.sha256(json.dumps([sources, versions], sort_keys=True).encode()).hexdigest()
 
 
-def _imports(tree: ast.AST) -> set[str]:
+@cache
+def _imports(source: str) -> frozenset[str]:
     names = set[str]()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             if node.module in PACKAGES:  # `from package import module`
                 names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+    return frozenset(names)
 
 
 @cache

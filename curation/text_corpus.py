@@ -18,6 +18,8 @@ from configs.load import StrictModel
 from curation.records import Record, error_detail
 
 _BATCH_ROWS = 256
+# What Arrow raises on a damaged file, whichever of its fields the damage hit.
+_PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, NotImplementedError)
 _ARROW_CODECS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 
 
@@ -76,11 +78,11 @@ def read_parquet(stream: BinaryIO, name: str, config: TextCorpusConfig) -> Itera
     """
     try:
         table = pq.ParquetFile(stream)
-    except (pa.ArrowInvalid, OSError) as error:
+        columns = table.schema_arrow.names
+    except _PARQUET_ERRORS as error:
         broken = Record(f"{name}:0", 0, 0, "unreadable")
         yield broken.end("failed", "UnreadableBytes", detail=error_detail(error))
         return
-    columns = table.schema_arrow.names
     if config.text not in columns:
         raise UserError(f"{name} has no text column {config.text!r}; its columns are: {', '.join(columns)}")
     wanted = [column for column in (config.text, config.id, config.url, config.date) if column in columns]
@@ -91,7 +93,7 @@ def read_parquet(stream: BinaryIO, name: str, config: TextCorpusConfig) -> Itera
                 record = Record(f"{name}:{sequence}", sequence, sequence, "text")
                 sequence += 1
                 yield _from_row(record, row, config) if row is not None else record.end("failed", "MalformedText")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except _PARQUET_ERRORS as error:
         broken = Record(f"{name}:{sequence}", sequence, sequence, "unreadable")
         yield broken.end("failed", "UnreadableBytes", detail=error_detail(error))
 

@@ -79,7 +79,7 @@ class WarcReader:
                         if self._is_better_searched(record, raw.length):
                             break
                     else:
-                        at_end = iterate != self._iterate_lenient
+                        at_end = True
                 except _ERRORS as error:
                     problem = error_detail(error)
                 if last:

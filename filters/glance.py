@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Iterator
+from html.entities import name2codepoint
 
 from pydantic import Field
 
@@ -47,8 +48,8 @@ _END_TAGS = {
 _TAG = re.compile(r"<[^>]*>")
 # Shorter windows say nothing: fastText is sure of itself on three words, too.
 _MIN_WINDOW_CHARS = 40
-# Pages that write their letters as character references hide their script from a look at the code points.
-_MANY_REFERENCES = 20
+# Some pages write their letters as character references: &#x3b1; or &#945; or &alpha;
+_REFERENCE = re.compile(r"&(?:#[xX]([0-9a-fA-F]{1,6})|#([0-9]{1,7})|([A-Za-z]{2,8}));?")
 
 
 class Glance:
@@ -74,8 +75,8 @@ class Glance:
     def judge(self, page: str) -> Verdict | None:
         """Return why the page cannot be in a target language, or None when it may be."""
         config = self._config
-        if self._ranges and config.min_script_chars is not None and page.count("&#") < _MANY_REFERENCES:
-            letters = int(in_ranges(code_points(page), self._ranges).sum())
+        if self._ranges and config.min_script_chars is not None:
+            letters = _count_letters(page, self._ranges, config.min_script_chars)
             if letters < config.min_script_chars:
                 return Verdict("script_chars", letters, config.min_script_chars)
         if config.min_score is None:
@@ -87,6 +88,18 @@ class Glance:
             if best >= config.min_score:
                 break
         return None if best >= config.min_score else Verdict("language_score", best, config.min_score)
+
+
+def _count_letters(page: str, ranges: Iterable[tuple[int, int]], enough: int) -> int:
+    """Count the letters of a script, those written as character references too, at least up to `enough`."""
+    ranges = tuple(ranges)
+    letters = int(in_ranges(code_points(page), ranges).sum())
+    if letters >= enough:
+        return letters
+    for hexadecimal, decimal, name in _REFERENCE.findall(page):
+        point = int(hexadecimal, 16) if hexadecimal else int(decimal) if decimal else name2codepoint.get(name, 0)
+        letters += any(low <= point <= high for low, high in ranges)
+    return letters
 
 
 def visible_windows(page: str, windows: int, window_chars: int, markup_chars: int) -> Iterator[str]:

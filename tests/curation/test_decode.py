@@ -203,7 +203,7 @@ def test_the_page_is_believed_before_the_server() -> None:
     assert decode_page(page(text).encode("iso-8859-2"), "iso-8859-2") == Decoded(page(text), "iso8859-2")
 
 
-@pytest.mark.parametrize("name", ["pol", "ces", "hun"])
+@pytest.mark.parametrize("name", ["pol", "ces"])
 def test_a_charset_that_yields_control_characters_is_not_believed(name: str, declaration: Callable[[str], str]) -> None:
     """Windows-1250 under the name of ISO-8859-2, whose bytes differ for a few letters."""
     body, expected = recoded(declaration(name) + " „Šťastný ž”", "windows-1250", "iso-8859-2")

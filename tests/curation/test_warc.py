@@ -3,12 +3,14 @@
 import bz2
 import gzip
 import hashlib
+import io
 import json
 import random
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import lz4.frame  # type: ignore[import-untyped]
 import pytest
@@ -328,6 +330,15 @@ def test_header_lines_may_end_in_a_line_feed(wrap: Callable[[list[bytes]], bytes
     assert records[0].body == long
 
 
+@pytest.mark.parametrize("place", range(7))
+def test_garbage_among_records_of_bare_line_feeds_costs_none_of_them(place: int) -> None:
+    """In this mode FastWARC passes over garbage in silence, and over the record behind it."""
+    bare = [warc(number, end="\n") for number in range(6)]
+    records = read(join([*bare[:place], b"garbage\n\nand more\n" * 9, *bare[place:]]))
+    assert good(records) == names(range(6))
+    assert rules(records) == [""] * place + ["UnreadableBytes"] + [""] * (6 - place)
+
+
 @pytest.mark.parametrize("wrap", [list, packed], ids=["plain", "gzip"])
 def test_line_ends_may_differ_from_record_to_record(wrap: Callable[[list[bytes]], list[bytes]]) -> None:
     mixed = [warc(number, end="\n" if number in (0, 2, 3) else "\r\n") for number in range(6)]
@@ -504,6 +515,24 @@ def test_a_large_honest_record_is_passed_over_in_little_memory(tmp_path: Path) -
     path = sparse(tmp_path / "large.warc", 200_000_000)
     expected = repr([(name(0), None), (name(1), "record_bytes"), (name(2), None)])
     assert peak_growth_mb(READ_FILE, PRINT_FILE, str(path), expected) < 100
+
+
+class CountingFile(io.FileIO):
+    """A file that counts the bytes that are read from it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(-1 if size is None else size)
+        self.count += len(data)
+        return data
+
+
+def test_a_large_record_of_a_plain_file_is_not_even_read(tmp_path: Path) -> None:
+    with CountingFile(sparse(tmp_path / "large.warc", 200_000_000)) as stream:
+        records = checked(WarcReader(cast(BinaryIO, stream), "x", IngestConfig()))
+        assert rules(records) == ["", "record_bytes", ""]
+        assert stream.count < 20_000_000
 
 
 @pytest.mark.slow

@@ -109,7 +109,14 @@ def test_letters_that_are_references_in_a_few_places_pass_nothing(
 ) -> None:
     english = declaration("eng").replace("'", "&#8217;").replace(",", "&#44;")
     assert english.count("&#") > 20
-    assert rule(make().judge(page(paragraphs(english)))) == "language_score"
+    assert rule(make().judge(page(paragraphs(english)))) == "script_chars"
+
+
+def test_letters_by_name_count_as_letters_of_their_script(make: Make) -> None:
+    """30 words of four letters each."""
+    named = "&alpha;&lambda;&phi;&alpha; " * 30
+    assert rule(make(config=GlanceConfig(min_script_chars=100)).judge(page(paragraphs(named)))) != "script_chars"
+    assert rule(make(config=GlanceConfig(min_script_chars=121)).judge(page(paragraphs(named)))) == "script_chars"
 
 
 def test_none_switches_each_look_off_and_zero_is_a_value(make: Make, declaration: Callable[[str], str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -208,6 +207,5 @@ def test_two_jobs_in_one_output_are_refused(run_job: Job, sample: Path, tmp_path
         assert first.poll() is None
         assert second.code == 2
         assert "another job" in second.stderr
-        first.send_signal(signal.SIGINT)
-        first.wait(60)
+        kill_family(first)
     assert not (out / "el" / "summary.json").exists()
