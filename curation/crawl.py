@@ -50,8 +50,8 @@ class RecordError(RuntimeError):
 
 
 # A part is the unit of memory in every later task.
-PART_RECORDS = 10_000
-PART_TEXT_BYTES = 64 << 20
+PART_RECORDS = 5_000
+PART_TEXT_BYTES = 32 << 20
 # How far a shard is, for whoever watches: a number of records in a file of its scratch folder.
 HEARTBEAT = "records"
 _HEARTBEAT_RECORDS = 200

@@ -17,7 +17,7 @@ from curation.store import TableWriter
 from dedup.exact import document_hash
 from filters.rules import Bounds, decide
 
-_BATCH_ROWS = 500
+_BATCH_ROWS = 100
 _COLUMNS = (
     "id", "text", "url", "language", "language_score", "metrics", "record_id", "record_type", "sequence",
     "warc_file", "warc_offset",

@@ -26,7 +26,7 @@ from dedup.cluster import Edge, bucket_edges, choose_survivors
 from dedup.minhash import MinHashConfig, MinHasher, jaccard, shingle_hashes
 from filters.words import split_words
 
-_BATCH_ROWS = 500
+_BATCH_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from curation.store import TableWriter, read_tables
 
 # The ledger of records that no target language claimed, in a pass over several languages (ISO 639-2 "undetermined").
 UNDETERMINED = "und"
-_BATCH_ROWS = 500
+_BATCH_ROWS = 100
 _EXCERPT_CHARS, PAIR_CHARS = 700, 5000
 
 # A row of any table here: its columns are stated in `curation.schema`.

@@ -126,7 +126,7 @@ def _sync(folder: Path) -> None:
 class TableWriter:
     """Writes rows to a Parquet file, a bounded number of them in memory. The bytes depend on the rows alone."""
 
-    def __init__(self, path: Path, schema: pa.Schema, group_rows: int = 2000, group_bytes: int = 16 << 20) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, group_rows: int = 500, group_bytes: int = 8 << 20) -> None:
         """Open the file; a row group is closed at `group_rows` rows or `group_bytes` of strings."""
         self._writer = pq.ParquetWriter(path, schema, compression="zstd", version="2.6")
         self._schema, self._group_rows, self._group_bytes = schema, group_rows, group_bytes

@@ -72,6 +72,9 @@ def chunked(body: bytes, size: int = 40, extension: bytes = b"", trailer: bytes 
         http(gzip.compress(PAGE), "Content-Encoding: gzip", "Content-Encoding: identity"),
         http(PAGE, "Content-Encoding: utf-8"),
         http(gzip.compress(gzip.compress(PAGE)), "Content-Encoding: gzip, gzip"),
+        http(brotli.compress(gzip.compress(PAGE)), "Content-Encoding: gzip, br"),
+        http(gzip.compress(brotli.compress(PAGE)), "Content-Encoding: br", "Content-Encoding: gzip"),
+        http(chunked(gzip.compress(PAGE)), "Transfer-Encoding: gzip, chunked"),
         http(gzip.compress(PAGE[:40]) + gzip.compress(PAGE[40:]), "Content-Encoding: gzip"),
     ],
 )

@@ -91,6 +91,7 @@ def test_a_file_means_itself(folder: Path) -> None:
 
 
 def test_globs_mean_what_they_match(folder: Path) -> None:
+    (folder / "folder.arc").mkdir()
     assert names(folder / "*.arc") == ["d.arc"]
     assert names(folder / "**" / "*.warc.gz") == ["deep/one.warc.gz", "two.warc.gz"]
     assert names(folder / "b" / "*") == ["two.warc.gz"]  # neither the folder nor the list
