@@ -191,7 +191,7 @@ class WarcReader:
             while not inflate.eof and inflated <= self._config.max_record_bytes + _PROBE_BYTES:
                 compressed = inflate.unconsumed_tail or self._stream.read(_PROBE_BYTES)
                 if not compressed:
-                    return self._size, bool(behind.strip())
+                    break  # damaged data may run on through the members behind it
                 more = inflate.decompress(compressed, _SCAN_BYTES)
                 behind += more[max(record_bytes - inflated, 0) :]
                 inflated += len(more)
@@ -206,12 +206,18 @@ class WarcReader:
         return all("".join(value.split()) in header for value in raw.headers.values())
 
     def _header_at(self, offset: int) -> bytes:
+        """Return the header at a place with its blank line, or as much as there is of it."""
         self._stream.seek(offset)
         data = self._stream.read(_PROBE_BYTES)
-        try:
-            data = zlib.decompressobj(wbits=31).decompress(data, _PROBE_BYTES) if self._gzip else data
-        except zlib.error:
-            return b""
+        if self._gzip:
+            inflate, compressed, data = zlib.decompressobj(wbits=31), data, b""
+            try:  # in steps as small as the end of a header: damage right behind it is no concern here
+                while len(data) < _PROBE_BYTES and not _HEADER_END.search(data, max(len(data) - 8, 0)):
+                    if not (more := inflate.decompress(compressed, 4)):
+                        break
+                    data, compressed = data + more, inflate.unconsumed_tail
+            except zlib.error:
+                pass
         end = _HEADER_END.search(data)
         return data[: end.end()] if end else data
 

@@ -585,6 +585,7 @@ def test_flipped_bytes_of_a_plain_file_do_not_reach_back(flips: list[tuple[int, 
 @hypothesis_settings(max_examples=300)
 @given(FLIPS)
 @example([(3, 0xE0)])
+@example([(193, 181), (237, 99), (772, 119), (1080, 79)])  # data that zlib reads on in, for a while
 def test_flipped_bytes_of_a_compressed_file_cost_their_own_records(flips: list[tuple[int, int]]) -> None:
     members = packed(RECORDS)
     data, places = flipped(join(members), flips)
