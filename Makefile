@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup corpus languages calibrate whatif explain stopwords kenlm lmplz language sample test test-all lint format types bench clean
+.PHONY: help setup corpus languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
 
 # LANG is also the locale variable of every shell. As the language of a job it counts only when it stands on make's own
 # command line; what make starts gets the locale that make itself was started with.
@@ -21,6 +21,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?=
 CONFIG ?=
 SKIP ?=
+AGAINST ?=
 OUT ?= corpora
 PROFILES ?= profiles
 TEXT ?=
@@ -28,6 +29,7 @@ CODE ?=
 NAME ?=
 ISO3 ?=
 SET ?=
+SAMPLE_SIZE ?=
 URL ?=
 METHOD ?=
 REFERENCE ?=
@@ -41,6 +43,9 @@ help:
 	@echo "make languages                              the languages that LANG may name"
 	@echo "make explain URL=https://...                the whole story of one record"
 	@echo "make whatif LANG=el SET=words.min=30        what another threshold would change, without reading the crawl again"
+	@echo "make corpus LANG=el INPUT=new/ OUT=corpora-2 AGAINST=corpora   only what an earlier job has not kept already"
+	@echo "make audit LANG=el                          precision and recall of deduplication, on a sample by brute force"
+	@echo "make scurve [CONFIG=my.yaml]                how surely MinHash finds which similarity"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
 	@echo "make kenlm LANG=el TEXT=wiki.txt            a perplexity model -> profiles/el"
 	@echo "make stopwords LANG=el TEXT=wiki.txt        function words -> profiles/el"
@@ -65,12 +70,13 @@ sample: $(SAMPLE)/.packed
 
 corpus: $(STAMP) $(if $(filter $(SAMPLE),$(INPUT)),$(SAMPLE)/.packed)
 ifndef LANGUAGES
-	@echo "usage: make corpus LANG=<code>[,<code>...] [INPUT=...] [OUT=corpora] [WORKERS=n] [CONFIG=file.yaml] [SKIP=stage,...]" >&2
+	@echo "usage: make corpus LANG=<code>[,<code>...] [INPUT=...] [OUT=corpora] [WORKERS=n] [CONFIG=file.yaml] [SKIP=stage,...] [AGAINST=corpora]" >&2
 	@$(RUN) $(PY) -m curation languages --short >&2
 	@exit 2
 else
 	@$(RUN) $(PY) -m curation corpus --lang '$(LANGUAGES)' --input '$(INPUT)' --out '$(OUT)' \
 		$(if $(CONFIG),--config '$(CONFIG)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(SKIP),--skip '$(SKIP)') \
+		$(if $(AGAINST),--against '$(AGAINST)') \
 		$(if $(filter file,$(origin PROFILES)),$(if $(wildcard $(PROFILES)),--profiles '$(PROFILES)'),--profiles '$(PROFILES)')
 endif
 
@@ -92,6 +98,13 @@ whatif: $(STAMP)
 	$(call need,LANGUAGES SET,LANG=<code> SET=<measure>.min=<number> (several by comma) [OUT=corpora] [TOKENIZER=tokenizer.json])
 	@$(RUN) $(PY) -m curation whatif --lang '$(LANGUAGES)' --set '$(SET)' --out '$(OUT)' \
 		$(if $(TOKENIZER),--tokenizer '$(TOKENIZER)')
+
+audit: $(STAMP)
+	$(call need,LANGUAGES,LANG=<code> [OUT=corpora] [SAMPLE_SIZE=1000])
+	@$(RUN) $(PY) -m curation audit --lang '$(LANGUAGES)' --out '$(OUT)' $(if $(SAMPLE_SIZE),--sample '$(SAMPLE_SIZE)') --profiles '$(PROFILES)'
+
+scurve: $(STAMP)
+	@$(RUN) $(PY) -m curation scurve $(if $(CONFIG),--config '$(CONFIG)')
 
 explain: $(STAMP)
 	$(call need,URL,URL=<address or a part of it> [LANG=<code>] [OUT=corpora])

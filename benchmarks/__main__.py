@@ -10,7 +10,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 NAMES = (
     "corpus_vs_datatrove", "glance_recall", "corpus_growth", "extraction_f1", "lid_ntrex", "measures_speed",
-    "judged_pages", "judged_measures", "whatif_million",
+    "judged_pages", "judged_measures", "whatif_million", "substring_vs_suffix_array",
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def main() -> int:
     """List the scripts, then run those that are named, or all; return how many failed."""
     chosen, options = sys.argv[1:2], sys.argv[2:]
     for name in NAMES:
-        print(f"{name:22}{first_line(name)}", flush=True)
+        print(f"{name:27}{first_line(name)}", flush=True)
     if chosen == ["list"]:
         return 0
     if chosen and chosen[0] not in NAMES:

@@ -17,6 +17,7 @@ from rich.table import Table
 from configs.errors import UserError
 from configs.languages import LanguageTable, load_languages
 from configs.load import load_config, validate_config
+from curation.cli_dedup import audit_command, scurve_command
 from curation.cli_quality import (
     calibrate_command,
     explain_command,
@@ -36,7 +37,7 @@ from curation.publish import publish
 from curation.records import STAGES
 from curation.runner import Runner, ShardError
 from curation.stage import output_problem
-from curation.terminal import StageProgress, print_summary, shown
+from curation.terminal import StageProgress, print_plan, print_summary, shown
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -54,6 +55,9 @@ def corpus(
     config: Annotated[Path | None, typer.Option(help="YAML file; names only what differs from the defaults.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Tasks at a time. Default: all processors.")] = None,
     profiles: Annotated[Path | None, typer.Option(help="Folder of language profiles; those of LANG are used.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Corpora of an earlier job: what they hold does not come again.")
+    ] = None,
     skip: Annotated[str, typer.Option(help=f"Stages to leave out, by comma: {', '.join(OPTIONAL_STAGES)}.")] = "",
 ) -> None:
     """From a crawl to a curated corpus: documents, a ledger of every record, a summary and a report."""
@@ -67,12 +71,16 @@ def corpus(
     _check_codes(settings, table)
     inputs = find_inputs(input)
     out = out.expanduser().absolute()
+    if against is not None:
+        against = against.expanduser().absolute()
+        if against == out:
+            raise UserError(f"{against} is the output folder, too; a corpus cannot be replaced by what is new in it")
     with locked_output(out):
         _check_apart(out, [entry.url for entry in inputs])
         work = work_folder(out, languages)
         with Runner(workers, settings.retries) as runner, StageProgress(console, work) as progress:
-            job = CorpusJob(languages, inputs, out, settings, runner, known)
-            result = job.run(progress.update)
+            job = CorpusJob(languages, inputs, out, settings, runner, known, against)
+            result = job.run(progress.update, lambda plan: print_plan(console, plan))
         summaries = publish(result, languages, out, settings)
         remove_stale_work(work, result.tasks if settings.keep_work else [])
     print_summary(Console(emoji=False), summaries, out)
@@ -99,6 +107,8 @@ def languages(short: Annotated[bool, typer.Option(help="Codes and names in a few
 
 app.command("calibrate")(calibrate_command)
 app.command("whatif")(whatif_command)
+app.command("audit")(audit_command)
+app.command("scurve")(scurve_command)
 app.command("explain")(explain_command)
 app.command("stopwords")(stopwords_command)
 app.command("language")(language_command)

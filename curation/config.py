@@ -6,35 +6,29 @@ from pydantic import Field
 
 from configs.load import StrictModel
 from curation.crawl_config import CrawlStages
+from curation.duplicates.config import DedupStages
 from curation.resources import MeasureConfig
-from dedup.minhash import MinHashConfig
+from dedup.decontaminate import ContaminationConfig
 from filters.rules import RulesConfig
 
 
-class ExactConfig(StrictModel):
-    """Whole-document exact deduplication.
-
-    Attributes:
-        partitions: files that the hashes are shuffled through; None takes one per million documents.
-    """
-
-    partitions: int | None = Field(default=None, ge=1)
-
-
-class StagesConfig(CrawlStages):
-    """Settings by stage. `url`, `glance`, `pii`, `rules`, `exact` and `minhash` may be null: the stage is left out."""
+class StagesConfig(CrawlStages, DedupStages):
+    """Settings by stage. Those of `OPTIONAL_STAGES` may be null: the stage is left out."""
 
     measure: MeasureConfig = MeasureConfig()
     rules: RulesConfig | None = RulesConfig()
-    exact: ExactConfig | None = ExactConfig()
-    minhash: MinHashConfig | None = MinHashConfig()
+    contamination: ContaminationConfig | None = None
 
     def of_crawl(self) -> CrawlStages:
         """Return the settings of the crawl alone: all that its tasks may know."""
         return CrawlStages(**{name: getattr(self, name) for name in CrawlStages.model_fields})
 
+    def of_deduplication(self) -> DedupStages:
+        """Return the settings of deduplication alone."""
+        return DedupStages(**{name: getattr(self, name) for name in DedupStages.model_fields})
 
-OPTIONAL_STAGES = ("url", "glance", "pii", "rules", "exact", "minhash")
+
+OPTIONAL_STAGES = ("url", "glance", "pii", "rules", "contamination", *DedupStages.model_fields)
 
 
 class ReportConfig(StrictModel):
@@ -58,10 +52,12 @@ class CorpusConfig(StrictModel):
         stages: settings by stage.
         report: what the report shows.
         retries: further attempts at a shard that fails.
+        index: publish order, hashes and band keys of the documents, for deduplicating later crawls against the corpus.
         keep_work: keep the intermediate results, so that a later run with other thresholds starts from them.
     """
 
     stages: StagesConfig = StagesConfig()
     report: ReportConfig = ReportConfig()
     retries: int = Field(default=2, ge=0)
+    index: bool = True
     keep_work: bool = True

@@ -3,10 +3,7 @@
 crawl      one task an input file     records -> documents, in parts               (curation/crawl.py)
 measure    one task a part            all measures of each document                (curation/measure.py)
 decide     one task a part            measures x thresholds                        (curation/decide.py)
-exact      one task a partition       equal texts                                  (curation/deduplicate.py)
-sign       one task a part            shingles and LSH bands
-edges      one task a partition       similar pairs
-survivors  one task                   which documents go
+...        phases of deduplication      documents that go, stretches that are cut    (curation/duplicates/job.py)
 output     one task a part            final documents and ledger                   (curation/output.py)
 publish    here                       folders by language, summary, report         (curation/publish.py)
 """
@@ -16,24 +13,23 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from configs.errors import UserError
 from configs.languages import Language
+from curation.benchmark_files import BenchmarkFile
+from curation.capacity import folder_bytes, free_disk_bytes
 from curation.config import CorpusConfig
+from curation.contamination import load_benchmarks
 from curation.crawl import CrawlShard, crawl
 from curation.decide import DecideShard, decide_part
-from curation.deduplicate import (
-    EdgesPartition,
-    ExactPartition,
-    SignPart,
-    SurvivorsJob,
-    choose,
-    edges_partition,
-    exact_partition,
-    sign_part,
-)
+from curation.duplicates.base import BaseCorpus, find_base
+from curation.duplicates.context import Found
+from curation.duplicates.job import Deduplication
+from curation.duplicates.parts import DedupPart
+from curation.duplicates.plan import Load, Plan, check_plan, make_plan
+from curation.duplicates.semantic import load_encoder
 from curation.inputs import InputFile
 from curation.job_folder import work_folder
 from curation.job_parts import JobResult, Part, identified_in, ledger_rows, parts_of
@@ -45,12 +41,10 @@ from curation.profile import Profile
 from curation.resources import gather_resources
 from curation.runner import Progress, Runner
 from curation.stage import Task, make_task
-from curation.store import Manifest
+from curation.store import Manifest, file_version
 from curation.url_lists import url_list_checksums
+from dedup.decontaminate import ContaminationConfig
 from filters.rules import Bounds
-
-_DOCUMENTS_PER_HASH_PARTITION = 1_000_000
-_DOCUMENTS_PER_BAND_PARTITION = 100_000
 
 
 class CorpusJob:
@@ -64,6 +58,7 @@ class CorpusJob:
         config: CorpusConfig,
         runner: Runner,
         profiles: Mapping[str, Profile] | None = None,
+        against: Path | None = None,
     ) -> None:
         """Prepare; no input is read before `run`.
 
@@ -74,6 +69,7 @@ class CorpusJob:
             config: the configuration.
             runner: runs the tasks.
             profiles: what was derived for the languages, by code.
+            against: folder of corpora that stand already, of which no document shall come again.
 
         Raises:
             UserError: rules that contradict each other, or a word list or model that is not there.
@@ -84,35 +80,60 @@ class CorpusJob:
         self._profiles = {own.code: (profiles or {}).get(own.code, Profile(own.code)) for own in self._languages}
         self._rules = {own.code: self._rules_of(own) for own in self._languages if self._stages.rules is not None}
         self._resources = gather_resources(self._languages, self._stages.measure, self._profiles)
+        self._against = against
+        if against is not None:
+            find_base(against, [own.code for own in self._languages], self._stages.of_deduplication(), 0)
         self._seconds: dict[str, float] = {}
         self._tasks: list[Task] = []
+        self._benchmarks: tuple[tuple[BenchmarkFile, ...], ContaminationConfig] | None = None
         self._progress: Progress | None = None
+        self._on_plan: Callable[[Plan], None] | None = None
 
-    def run(self, progress: Progress | None = None) -> JobResult:
+    def run(self, progress: Progress | None = None, on_plan: Callable[[Plan], None] | None = None) -> JobResult:
         """Run every stage that is not finished yet.
+
+        Args:
+            progress: told of every task that is finished.
+            on_plan: told what deduplication will take, before it starts.
 
         Raises:
             UserError: a user's mistake, such as a missing model or a full disk.
             ShardError: a shard failed on every attempt.
             ConservationError: records were lost or invented.
         """
-        self._progress = progress
+        self._progress, self._on_plan = progress, on_plan
         shutil.rmtree(self._work / "scratch", ignore_errors=True)  # what a killed job left half-written
         lid_files(self._stages.langid)
         if self._stages.url is not None:
             prepare_url_lists(self._stages.url)
+        # What is wrong with these is said before an archive is read.
+        if self._stages.contamination is not None:
+            self._benchmarks = load_benchmarks(self._stages.contamination), self._stages.contamination
+        if self._stages.semantic is not None:
+            load_encoder(self._stages.semantic.encoder)
         crawled = self._crawl()
         parts = parts_of(crawled)
         measured = self._measure(parts)
         decided = self._decide(parts, measured)
-        exact = self._exact(decided)
-        near, sizes = self._near(parts, decided, exact)
-        outputs = self._output(parts, measured, decided, exact, near, sizes)
+        found, base = self._deduplicate(parts, decided)
+        outputs = self._output(parts, measured, decided, found)
         records = sum(manifest.counts["records"] for manifest in crawled)
         check_conservation("the job", records, {"ledger rows": sum(sum(ledger_rows(o).values()) for o in outputs)})
         checksums = {e.name: str(m.details["checksum"]) for e, m in zip(self._inputs, crawled, strict=True)}
         knowledge = (self._rules, self._resources, self._profiles, identified_in(crawled))
-        return JobResult(self._inputs, parts, outputs, checksums, *knowledge, self._seconds, self._tasks)
+        base_documents = {part.number: part.documents for part in base.parts}
+        return JobResult(
+            self._inputs,
+            parts,
+            outputs,
+            checksums,
+            *knowledge,
+            seconds=self._seconds,
+            tasks=self._tasks,
+            found=found,
+            base_documents=base_documents,
+            against=self._against,
+        )
 
     def _rules_of(self, language: Language) -> dict[str, Bounds]:
         assert self._stages.rules is not None
@@ -131,7 +152,7 @@ class CorpusJob:
     def _run(self, phase: str, tasks: list[Task]) -> list[Manifest]:
         start = time.monotonic()
         manifests = self._runner.run(phase, tasks, self._progress)
-        self._seconds[phase] = round(time.monotonic() - start, 3)
+        self._seconds[phase] = round(self._seconds.get(phase, 0) + time.monotonic() - start, 3)
         self._tasks += tasks
         return manifests
 
@@ -144,7 +165,7 @@ class CorpusJob:
             facts = {
                 "settings": settings,
                 "languages": languages,
-                "model": [_file_version(path) for path in lid_files(self._stages.langid)],
+                "model": [file_version(path) for path in lid_files(self._stages.langid)],
                 "url_lists": url_list_checksums(self._stages.url) if self._stages.url is not None else {},
                 "input": [entry.name, entry.format, entry.size_bytes, entry.version],
             }
@@ -160,7 +181,7 @@ class CorpusJob:
         facts = {
             "settings": settings,
             "resources": {code: own.facts() for code, own in sorted(self._resources.items())},
-            "model": _file_version(model),
+            "model": file_version(model),
         }
         tasks = []
         for part in parts:
@@ -171,93 +192,63 @@ class CorpusJob:
         return self._run("measure", tasks)
 
     def _decide(self, parts: list[Part], measured: list[Manifest]) -> list[Manifest]:
-        documents = sum(part.documents for part in parts)
-        configured = self._stages.exact.partitions if self._stages.exact else None
-        partitions = configured or max(1, -(-documents // _DOCUMENTS_PER_HASH_PARTITION))
         rules = {code: {name: _dump(bounds) for name, bounds in own.items()} for code, own in self._rules.items()}
-        facts = {"rules": rules, "n": partitions}
+        contamination, benchmarks = self._stages.contamination, self._benchmarks
+        segmentations = {language.code: language.segmentation for language in self._languages}
+        facts = {
+            "rules": rules,
+            "segmentations": segmentations,
+            "contamination": _dump(contamination),
+            "benchmarks": [(file.name, file.sha256) for file in benchmarks[0]] if benchmarks is not None else [],
+        }
         tasks = [
             make_task(
                 "decide",
                 part.name,
                 decide_part,
                 DecideShard(
-                    part.number, part.documents_path, manifest.path("measures.parquet"), self._rules, partitions
+                    part.documents_path, manifest.path("measures.parquet"), self._rules, benchmarks, segmentations
                 ),
-                {**facts, "part": part.number, "input": part.checksum, "measures": manifest.checksum},
+                {**facts, "input": part.checksum, "measures": manifest.checksum},
                 self._work,
             )
             for part, manifest in zip(parts, measured, strict=True)
         ]
         return self._run("decide", tasks)
 
-    def _exact(self, decided: list[Manifest]) -> list[Manifest]:
-        if self._stages.exact is None or not decided:
-            return []
-        names = [name for name in decided[0].files if name.startswith("keys-")]
-        inputs = [manifest.checksum for manifest in decided]
-        tasks = [
-            make_task(
-                "exact",
-                name.removesuffix(".parquet"),
-                exact_partition,
-                ExactPartition(tuple(manifest.path(name) for manifest in decided)),
-                {"inputs": inputs},
-                self._work,
+    def _deduplicate(self, parts: list[Part], decided: list[Manifest]) -> tuple[Found, BaseCorpus]:
+        own = [
+            DedupPart(
+                part.number, part.name, part.documents_path, manifest.path("kept.parquet"),
+                part.checksum + manifest.checksum,
             )
-            for name in names
-        ]
-        return self._run("exact", tasks)
+            for part, manifest in zip(parts, decided, strict=True)
+        ]  # fmt: skip
+        config = self._stages.of_deduplication()
+        base = BaseCorpus()
+        if self._against is not None:
+            base = find_base(self._against, [own.code for own in self._languages], config, len(parts))
+        counts = {name: sum(manifest.counts[name] for manifest in decided) for name in ("kept", "words", "characters")}
+        load = Load(counts["kept"] + base.documents, base.documents, counts["words"], counts["characters"])
+        plan = make_plan(load, config, self._runner.workers, self._runner.memory_bytes)
+        if self._on_plan is not None:
+            self._on_plan(plan)
+        check_plan(plan, free_disk_bytes(self._out), self._written_before(), str(self._out))
+        segmentations = {language.code: language.segmentation for language in self._languages}
+        job = Deduplication(
+            [*own, *base.parts], load.documents, config, segmentations, self._work, self._run, base.indexes, plan
+        )
+        return job.find(), base
 
-    def _near(
-        self, parts: list[Part], decided: list[Manifest], exact: list[Manifest]
-    ) -> tuple[list[Manifest], list[Manifest]]:
-        """Return the manifests with near duplicates, and those with cluster sizes: the same one task's."""
-        config = self._stages.minhash
-        exact_files = tuple(manifest.path("duplicates.parquet") for manifest in exact)
-        exact_inputs = [manifest.checksum for manifest in exact]
-        edges: list[Manifest] = []
-        if config is not None and parts:
-            documents = sum(manifest.counts["kept"] for manifest in decided)
-            partitions = config.partitions or max(1, -(-documents // _DOCUMENTS_PER_BAND_PARTITION))
-            segmentations = {language.code: language.segmentation for language in self._languages}
-            facts = {"config": config.model_dump(), "n": partitions, "exact": exact_inputs}
-            tasks = []
-            for part, manifest in zip(parts, decided, strict=True):
-                keys = tuple(manifest.path(name) for name in manifest.files if name.startswith("keys-"))
-                payload = SignPart(
-                    part.number, part.documents_path, keys, exact_files, segmentations, config, partitions
-                )
-                own = {"part": part.number, "input": part.checksum, "keys": manifest.checksum}
-                tasks.append(make_task("sign", part.name, sign_part, payload, {**facts, **own}, self._work))
-            signed = self._run("sign", tasks)
-            shingles = {part.number: m.path("shingles.arrow") for part, m in zip(parts, signed, strict=True)}
-            signed_inputs = [manifest.checksum for manifest in signed]
-            tasks = []
-            for number in range(partitions):
-                bands = tuple(manifest.path(f"bands-{number:05d}.parquet") for manifest in signed)
-                edge_facts = {"config": config.model_dump(), "inputs": signed_inputs}
-                edge_payload = EdgesPartition(bands, shingles, config)
-                tasks.append(make_task("edges", f"{number:05d}", edges_partition, edge_payload, edge_facts, self._work))
-            edges = self._run("edges", tasks)
-        if not edges and not exact:
-            return [], []
-        job = SurvivorsJob(tuple(m.path("edges.parquet") for m in edges), exact_files)
-        inputs = {"edges": [manifest.checksum for manifest in edges], "exact": exact_inputs}
-        chosen = self._run("survivors", [make_task("survivors", "all", choose, job, inputs, self._work)])
-        return (chosen if edges else []), chosen
+    def _written_before(self) -> int:
+        """Bytes that an interrupted run of this job has left of deduplication."""
+        before = ("scratch", "crawl", "measure", "decide", "output")
+        return sum(folder_bytes(folder) for folder in self._work.glob("*") if folder.name not in before)
 
     def _output(
-        self,
-        parts: list[Part],
-        measured: list[Manifest],
-        decided: list[Manifest],
-        exact: list[Manifest],
-        near: list[Manifest],
-        sizes: list[Manifest],
+        self, parts: list[Part], measured: list[Manifest], decided: list[Manifest], found: Found
     ) -> list[Manifest]:
         codes = tuple(language.code for language in self._languages)
-        found = [manifest.checksum for manifest in (*exact, *near, *sizes)]
         buckets = {code: own for code, profile in self._profiles.items() if (own := profile.perplexity_borders)}
         tasks = []
         for part, measures, manifest in zip(parts, measured, decided, strict=True):
@@ -267,14 +258,17 @@ class CorpusJob:
                 documents=part.documents_path,
                 measures=measures.path("measures.parquet"),
                 ledgers=(part.ledger_path, manifest.path("ledger.parquet")),
-                exact=tuple(m.path("duplicates.parquet") for m in exact),
-                near=tuple(m.path("duplicates.parquet") for m in near),
-                sizes=tuple(m.path("sizes.parquet") for m in sizes),
+                gone=found.gone,
+                cuts=found.cuts.get(part.number),
+                min_remaining=self._stages.of_deduplication().min_remaining(),
+                sizes=(found.sizes, found.size_partition(part.number)),
+                index=found.index_files(part.number) if self._config.index else None,
+                segmentations={language.code: language.segmentation for language in self._languages},
                 languages=codes,
                 buckets=buckets,
                 report=self._config.report,
             )
-            facts = {"part": part.number, "input": part.checksum, "rules": manifest.checksum, "found": found}
+            facts = {"part": part.number, "input": part.checksum, "rules": manifest.checksum, "found": found.checksums}
             facts |= {"measures": measures.checksum, "buckets": buckets}
             facts |= {"languages": codes, "report": self._config.report.model_dump()}
             tasks.append(make_task("output", part.name, write_part, payload, facts, self._work))
@@ -283,8 +277,3 @@ class CorpusJob:
 
 def _dump(config: object) -> object:
     return config.model_dump() if hasattr(config, "model_dump") else config
-
-
-def _file_version(path: Path) -> list[object]:
-    stat = path.stat()
-    return [path.name, stat.st_size, stat.st_mtime_ns]

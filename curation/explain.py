@@ -21,6 +21,7 @@ from filters.metrics import MEASURES
 Row = dict[str, object]
 MAX_STORIES = 20
 _TEXT_CHARS = 240
+_MOST_SPANS, _SPAN_CHARS = 20, 100
 # What each stage asks, in the words of the report.
 STAGE_WORDS = {
     "ingest": "read the record",
@@ -30,8 +31,13 @@ STAGE_WORDS = {
     "normalize": "normalise the text",
     "langid": "identify the language",
     "rules": "measures against thresholds",
+    "contamination": "texts of benchmarks",
+    "same_url": "captures of one address",
     "exact": "equal texts",
     "minhash": "near duplicates",
+    "semantic": "texts of one meaning",
+    "lines": "lines that stand elsewhere, too",
+    "substring": "passages that stand elsewhere, too",
 }
 
 
@@ -134,7 +140,7 @@ def _story(out: Path, folder: Path, row: Row) -> Story:
     return Story(
         corpus=folder,
         row=row,
-        steps=_steps(row, summary, measured),
+        steps=_steps(row, summary, measured, _cuts(folder, row)),
         measures=_checked(measured, rules) if measured is not None and isinstance(rules, dict) else [],
         text=str(measured["excerpt"]) if measured is not None else None,
         original=_original(out, row),
@@ -146,15 +152,31 @@ def _row(folder: Path, column: str, value: object) -> Row | None:
     return rows[0] if rows else None
 
 
-def _steps(row: Row, summary: Mapping[str, object], measured: Row | None) -> list[Step]:
+def _cuts(folder: Path, row: Row) -> dict[str, str]:
+    """Return what was cut out of the record's text, by stage."""
+    if row["document_id"] is None or not (folder / "spans").is_dir():
+        return {}
+    notes: dict[str, list[str]] = {}
+    for span in _rows(folder / "spans", _MOST_SPANS, ds.field("document_id") == row["document_id"]):
+        excerpt = " ".join(str(span["text"])[:_SPAN_CHARS].split())
+        length = int(str(span["end"])) - int(str(span["start"]))
+        note = f"{length:,} characters that {span['duplicate_of']} holds, too: {excerpt} ..."
+        notes.setdefault(str(span["stage"]), []).append(note)
+    return {stage: "; ".join(own) for stage, own in notes.items()}
+
+
+def _steps(row: Row, summary: Mapping[str, object], measured: Row | None, cuts: Mapping[str, str]) -> list[Step]:
     """Return the stages that the record passed, and the one where its way ended."""
     own = _stages_of(summary, row)
     ended = row["stage"]
     steps = []
     for stage in STAGES:
         if stage == ended:
-            steps.append(Step(stage, str(row["outcome"]), _reason(row)))
+            steps.append(Step(stage, str(row["outcome"]), "; ".join(filter(None, (_reason(row), cuts.get(stage))))))
             return steps
+        if stage in cuts:
+            steps.append(Step(stage, "cut", cuts[stage]))
+            continue
         if stage in own:
             note = (
                 f"{row['language']}, confidence {measured['language_score']:.3f}"

@@ -14,8 +14,6 @@ from configs.errors import UserError
 from configs.languages import Language
 from curation.stage import Task, output_problem
 
-PHASES = ("crawl", "measure", "decide", "exact", "sign", "edges", "survivors", "output")
-
 
 def work_folder(out: Path, languages: Sequence[Language]) -> Path:
     """Return the folder of intermediate results: jobs for other languages keep their own."""
@@ -51,7 +49,6 @@ def remove_stale_work(work: Path, tasks: Sequence[Task]) -> None:
     """Remove half-written files, and results of tasks that the finished job did not use."""
     shutil.rmtree(work / "scratch", ignore_errors=True)
     used = {task.folder for task in tasks}
-    for stage in PHASES:
-        for folder in (work / stage).glob("*"):
-            if folder not in used:
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in work.glob("*/*"):
+        if folder not in used:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curation.duplicates.context import Found
 from curation.inputs import InputFile
 from curation.profile import Profile
 from curation.resources import LanguageResources
@@ -33,7 +34,11 @@ class Part:
 
 @dataclass(slots=True)
 class JobResult:
-    """What the stages left behind, for publication."""
+    """What the stages left behind, for publication.
+
+    `base_documents` are the documents of a corpus that stood already, by the number of their part; `against` is its
+    folder.
+    """
 
     inputs: list[InputFile]
     parts: list[Part]
@@ -45,6 +50,9 @@ class JobResult:
     identified: Counter[tuple[str, str]]
     seconds: dict[str, float] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
+    found: Found = field(default_factory=Found)
+    base_documents: dict[int, Path] = field(default_factory=dict)
+    against: Path | None = None
 
 
 def parts_of(crawled: list[Manifest]) -> list[Part]:

@@ -10,20 +10,24 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
 from curation.config import ReportConfig
+from curation.duplicates.cuts import cut_document, span_rows
+from curation.duplicates.index import IndexFiles, PartIndex
+from curation.duplicates.sizes import cluster_sizes
 from curation.ledger import check_conservation, document_row
 from curation.measure import documents_with_measures
 from curation.record_schema import LEDGER
-from curation.schema import CLUSTER_SIZES, DOCUMENTS, DUPLICATES, EXAMPLES, MEASURE_SAMPLE, PUBLISHED_MEASURES
+from curation.report_sample import ReportSample
+from curation.schema import CUTS, DOCUMENTS, DUPLICATES, INDEX, PUBLISHED_MEASURES, PUBLISHED_SPANS
 from curation.stage import Result
 from curation.store import TableWriter, read_tables
 from filters.perplexity_cut import Buckets
+from filters.words import Segmentation
 
 # The ledger of records that no target language claimed, in a pass over several languages (ISO 639-2 "undetermined").
 UNDETERMINED = "und"
-_EXCERPT_CHARS, PAIR_CHARS, _MEASURES_EXCERPT_CHARS = 700, 5000, 240
+_MEASURES_EXCERPT_CHARS = 240
 
 # A row of any table here: its columns are stated in `curation.schema`.
 Row = dict[str, object]
@@ -39,9 +43,12 @@ class OutputShard:
         documents: file of the part's documents.
         measures: file of their measures.
         ledgers: ledger files of the part from the stages before deduplication.
-        exact: files of exact duplicates.
-        near: files of near duplicates.
-        sizes: files of cluster sizes.
+        gone: files of documents that go as a whole, by stage.
+        cuts: file of what the stages inside documents cut out; None when there are none.
+        min_remaining: characters that must be left after a stage inside documents, by stage.
+        sizes: files of cluster sizes, and the partition that is the part's.
+        index: files of identities, hashes and band keys, for later crawls; None leaves the index out.
+        segmentations: how words are found, by language.
         languages: codes of the target languages.
         buckets: perplexities where `middle` and `tail` begin, by language.
         report: what the report will show.
@@ -52,16 +59,20 @@ class OutputShard:
     documents: Path
     measures: Path
     ledgers: tuple[Path, ...]
-    exact: tuple[Path, ...]
-    near: tuple[Path, ...]
-    sizes: tuple[Path, ...]
+    gone: dict[str, tuple[Path, ...]]
+    cuts: Path | None
+    min_remaining: dict[str, int | None]
+    sizes: tuple[tuple[Path, ...], int]
+    index: IndexFiles | None
+    segmentations: dict[str, Segmentation]
     languages: tuple[str, ...]
     buckets: dict[str, tuple[float, float]]
     report: ReportConfig
 
 
 def write_part(payload: object, out: Path, scratch: Path) -> Result:
-    """Write `documents-`, `ledger-` and `measures-<language>.parquet`, `examples.parquet` and `sample.parquet`.
+    """Write `documents-`, `ledger-`, `measures-`, `spans-` and `index-<language>.parquet`, `examples.parquet` and
+    `sample.parquet`.
 
     Raises:
         ConservationError: the ledger has not exactly one row for each record of the part.
@@ -70,25 +81,37 @@ def write_part(payload: object, out: Path, scratch: Path) -> Result:
     rows = {row["sequence"]: row for row in read_tables(payload.ledgers, LEDGER).to_pylist()}
     ended_before = len(rows)
     measured_in = pq.read_metadata(payload.documents).num_rows
-    duplicates = _duplicates(payload)
-    sizes = _sizes(payload)
-    report = _ReportSample(payload.report)
+    cuts = _cuts(payload)
+    duplicates = _duplicates(payload, cuts)
+    sizes = cluster_sizes(payload.sizes[0], payload.part, payload.sizes[1])
+    index = PartIndex(payload.index) if payload.index is not None else None
+    report = ReportSample(payload.report)
     quality: Counter[tuple[str, str, str]] = Counter()
     totals: Counter[tuple[str, str]] = Counter()
     with (
         _ByLanguage(out, "documents", DOCUMENTS) as documents,
         _ByLanguage(out, "measures", PUBLISHED_MEASURES) as measured,
+        _ByLanguage(out, "spans", PUBLISHED_SPANS) as spans,
+        _ByLanguage(out, "index", INDEX) as indexed,
     ):
-        for document in _documents(payload):
-            sequence = int(str(document["sequence"]))
-            row = rows.get(sequence) or _final_row(document, duplicates.get(sequence))
+        for number, document in enumerate(_documents(payload)):
+            language, sequence = str(document["language"]), int(str(document["sequence"]))
+            duplicate = duplicates.get(number)
+            row = rows.get(sequence) or _final_row(document, duplicate)
             rows[sequence] = row
-            report.add(row, document, duplicates.get(sequence))
-            measured.write(str(row["language"]), _measures_row(row, document))
+            report.add(row, document, duplicate)
+            measured.write(language, _measures_row(row, document))
             _add_quality(quality, row, document)
+            cut = cuts.get(number)
+            if cut is not None:
+                for span in span_rows(document, cut):
+                    spans.write(language, span)
             if row["outcome"] == "kept":
-                documents.write(str(row["language"]), {**document, "cluster_size": sizes.get(str(document["id"]), 1)})
-                _add_totals(totals, document)
+                final = cut_document(document, cut, payload.segmentations[language])
+                documents.write(language, {**final, "cluster_size": sizes.get(number, 1)})
+                _add_totals(totals, final)
+                if index is not None:
+                    indexed.write(language, index.row(number))
     counts: Counter[tuple[str, str, str, str]] = Counter()
     with _ByLanguage(out, "ledger", LEDGER) as ledger:
         for _, row in sorted(rows.items()):
@@ -109,6 +132,8 @@ def write_part(payload: object, out: Path, scratch: Path) -> Result:
         "documents": documents.rows,
         "ledger": ledger.rows,
         "measures": measured.rows,
+        "spans": spans.rows,
+        "index": indexed.rows,
     }
     return Result({"records": payload.records, "documents": documents.row_count, "ended_before": ended_before}, details)
 
@@ -142,30 +167,31 @@ def _measures_row(row: Row, document: Row) -> Row:
     return {**{name: row[name] for name in ("document_id", "url", "outcome", "rule")}, **facts, **metrics}
 
 
-def _duplicates(payload: OutputShard) -> dict[int, Row]:
-    """Return the part's duplicates by sequence, each with the stage that found it."""
+def _duplicates(payload: OutputShard, cuts: Mapping[int, Row]) -> dict[int, Row]:
+    """Return the part's documents that go, by row, each with the stage that found it."""
     found: dict[int, Row] = {}
-    for stage, paths in (("exact", payload.exact), ("minhash", payload.near)):
+    for stage, paths in payload.gone.items():
         for row in read_tables(paths, DUPLICATES, payload.part).to_pylist():
-            found[row["sequence"]] = {**row, "stage": stage}
+            found[row["row"]] = {**row, "stage": stage, "value": None, "threshold": None}
+    for number, cut in cuts.items():
+        if cut["dropped_by"] is not None:
+            kept = {name: cut[name] for name in ("duplicate_of", "duplicate_of_part", "similarity")}
+            limits = {"value": cut["remaining_chars"], "threshold": payload.min_remaining[str(cut["dropped_by"])]}
+            found[number] = {**kept, **limits, "stage": cut["dropped_by"]}
     return found
 
 
-def _sizes(payload: OutputShard) -> dict[str, int]:
-    wanted = pq.read_table(payload.documents, columns=["id"], partitioning=None)["id"]
-    sizes: dict[str, int] = {}
-    for path in payload.sizes:
-        for batch in pq.ParquetFile(path).iter_batches():
-            table = pa.Table.from_batches([batch], schema=CLUSTER_SIZES)
-            mine = table.filter(pa.compute.is_in(table["id"], value_set=wanted.combine_chunks()))
-            sizes.update(zip(mine["id"].to_pylist(), mine["size"].to_pylist(), strict=True))
-    return sizes
+def _cuts(payload: OutputShard) -> dict[int, Row]:
+    """Return what is cut out of the part's documents, by row."""
+    if payload.cuts is None:
+        return {}
+    return {row["row"]: row for row in read_tables([payload.cuts], CUTS).to_pylist()}
 
 
 def _final_row(document: Row, duplicate: Row | None) -> Row:
     if duplicate is None:
         return document_row(document, {"outcome": "kept", "stage": None, "rule": None})
-    names = ("stage", "duplicate_of", "similarity")
+    names = ("stage", "value", "threshold", "duplicate_of", "similarity")
     columns = {name: duplicate[name] for name in names}
     return document_row(document, {"outcome": "duplicate", "rule": f"{duplicate['stage']}_duplicate", **columns})
 
@@ -188,6 +214,8 @@ def _add_totals(totals: Counter[tuple[str, str]], document: Row) -> None:
     totals[language, "characters"] += len(text)
     totals[language, "words"] += int(metrics["words"])
     totals[language, "utf8_bytes"] += len(text.encode("utf-8"))
+    totals[language, "removed_chars"] += int(str(document["removed_chars"]))
+    totals[language, "documents_cut"] += document["removed_chars"] != 0
 
 
 class _ByLanguage:
@@ -220,56 +248,3 @@ class _ByLanguage:
             path = self._out / f"{self._kind}-{language}.parquet"
             self._writers[language] = self._stack.enter_context(TableWriter(path, self._schema))
         self._writers[language].write({name: row.get(name) for name in self._schema.names})
-
-
-class _ReportSample:
-    """Keeps the rows of smallest hash: the same ones whatever the shards and the order."""
-
-    def __init__(self, config: ReportConfig) -> None:
-        self._config = config
-        self._examples: dict[tuple[str, ...], list[Row]] = {}
-        self._measures: list[Row] = []
-
-    def add(self, row: Row, document: Row, duplicate: Row | None) -> None:
-        """Consider a stored document, whatever its outcome."""
-        order = xxhash.xxh3_64_intdigest(str(document["id"]))
-        outcome = row["outcome"]
-        self._measures.append(
-            {"order": order, "language": row["language"], "outcome": outcome, "metrics": document["metrics"]}
-        )
-        if len(self._measures) > 2 * max(1, self._config.sample_documents):
-            self._measures = _smallest(self._measures, self._config.sample_documents)
-        if outcome != "kept":
-            part = duplicate["duplicate_of_part"] if duplicate else None
-            excerpt = str(document["text"])[: PAIR_CHARS if duplicate else _EXCERPT_CHARS]
-            limit = self._config.duplicate_pairs if duplicate else self._config.examples_per_rule
-            self._keep({**row, "order": order, "excerpt": excerpt, "duplicate_of_part": part}, limit)
-
-    def add_early(self, row: Row, language: str) -> None:
-        """Consider a record that never became a stored document."""
-        if row["stage"] in ("rules", "exact", "minhash"):
-            return
-        order = xxhash.xxh3_64_intdigest(str(row["document_id"]))
-        self._keep({**row, "language": language, "order": order, "excerpt": ""}, self._config.examples_per_rule)
-
-    def _keep(self, example: Row, limit: int) -> None:
-        key = tuple(str(example[name]) for name in ("language", "stage", "outcome", "rule"))
-        group = self._examples.setdefault(key, [])
-        group.append(example)
-        if len(group) > limit:
-            self._examples[key] = _smallest(group, limit)
-
-    def write(self, out: Path) -> None:
-        """Write the two files."""
-        examples = [row for _, group in sorted(self._examples.items()) for row in _smallest(group, len(group))]
-        for name, schema, rows in (
-            ("examples", EXAMPLES, examples),
-            ("sample", MEASURE_SAMPLE, _smallest(self._measures, self._config.sample_documents)),
-        ):
-            with TableWriter(out / f"{name}.parquet", schema) as writer:
-                for row in rows:
-                    writer.write({column: row.get(column) for column in schema.names})
-
-
-def _smallest(rows: list[Row], limit: int) -> list[Row]:
-    return sorted(rows, key=lambda row: row["order"])[:limit]  # type: ignore[arg-type,return-value]

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from configs.languages import Language
 from curation.config import CorpusConfig
+from curation.duplicates.facts import deduplication_facts
 from curation.job_parts import JobResult
 from curation.ledger import check_conservation
 from curation.measured import reading
@@ -25,7 +26,7 @@ from curation.record_schema import LEDGER
 from curation.records import OUTCOMES, STAGES
 from curation.report import render_report
 from curation.report_data import collect_report_data
-from curation.schema import DOCUMENTS, PUBLISHED_MEASURES
+from curation.schema import DOCUMENTS, INDEX, PUBLISHED_MEASURES, PUBLISHED_SPANS
 from curation.stage import code_version
 from curation.store import write_text_atomically
 from filters.confusable import confusable_with
@@ -36,7 +37,13 @@ _LIBRARIES = (
 )  # fmt: skip
 
 _SHARED_STAGES = STAGES[: STAGES.index("langid") + 1]
-_SCHEMAS = {"documents": DOCUMENTS, "ledger": LEDGER, "measures": PUBLISHED_MEASURES}
+_SCHEMAS = {
+    "documents": DOCUMENTS,
+    "ledger": LEDGER,
+    "measures": PUBLISHED_MEASURES,
+    "spans": PUBLISHED_SPANS,
+    "index": INDEX,
+}
 
 
 def publish(
@@ -57,7 +64,8 @@ def publish(
     for code in shown:
         folder = out / code
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "summary.json").unlink(missing_ok=True)
+        for name in ("summary.json", "audit.json"):
+            (folder / name).unlink(missing_ok=True)
         rows = {kind: _replace_tables(job, code, kind, folder) for kind in _SCHEMAS}
         summary = {"language": code, **common, **_language_facts(job, code, codes), **_knowledge(job, code)}
         check_conservation(
@@ -115,6 +123,7 @@ def _common_facts(job: JobResult, codes: list[str], config: CorpusConfig) -> dic
         "records": sum(part.records for part in job.parts),
         "record_types": dict(sorted(types.items())),
         "seconds": job.seconds,
+        "against": None if job.against is None else str(job.against),
         "config": plain,
         "config_hash": digest,
         "code_version": code_version("curation.cli"),
@@ -167,7 +176,7 @@ def _language_facts(job: JobResult, code: str, codes: list[str]) -> dict[str, ob
         )
         if outcome != "kept"
     ]
-    names = ("documents", "characters", "words", "utf8_bytes")
+    names = ("documents", "characters", "words", "utf8_bytes", "documents_cut", "removed_chars")
     return {
         "ledger_rows": sum(own.values()),
         "stages": _funnel(shared, kept, elsewhere),
@@ -190,6 +199,7 @@ def _knowledge(job: JobResult, code: str) -> dict[str, object]:
         "resources": {**job.resources[code].sources(), "thresholds": thresholds},
         "quality": _quality(job, code),
         "identified": _confusions(job.identified, code),
+        "deduplication": deduplication_facts(job, code),
     }
 
 

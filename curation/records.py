@@ -12,6 +12,7 @@ OUTCOMES: tuple[Outcome, ...] = ("kept", "dropped", "duplicate", "failed", "skip
 
 # The stages that a record passes, in order. Each row of the ledger names the one where its way ended; a kept
 # document passed all of them.
+DEDUPLICATION_STAGES: tuple[str, ...] = ("same_url", "exact", "minhash", "semantic", "lines", "substring")
 STAGES: tuple[str, ...] = (
     "ingest",
     "url",
@@ -20,8 +21,8 @@ STAGES: tuple[str, ...] = (
     "normalize",
     "langid",
     "rules",
-    "exact",
-    "minhash",
+    "contamination",
+    *DEDUPLICATION_STAGES,
 )
 
 

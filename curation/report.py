@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cache
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +21,20 @@ from markupsafe import Markup, escape
 
 from curation.charts import LogScale, duration, histogram, number, share, size
 from curation.records import STAGES
+from curation.report_duplicates import CutExcerpt, CutStage, duplicates_view, is_off
+from curation.report_pairs import DuplicatePair, pair_view
+from curation.report_quality import quality_view
 
 _LOSSES = ("skipped", "dropped", "duplicate", "failed")
 _PURPOSES = dict(zip(STAGES, ("read the records", "lists of URLs", "quick look at the page's language", "main text",
                               "encoding and white space", "language identification", "quality rules",
-                              "exact duplicates", "near duplicates"), strict=True))  # fmt: skip
-# What it means that a language lacks something.
-_WITHOUT = {
-    "stop words": "the rule on stop words is off: make stopwords",
-    "flagged words": "the rule on flagged words is off: name a list in stages.measure.flagged_words",
-    "KenLM model": "the rule on perplexity is off: make kenlm",
-    "thresholds": "the defaults hold: make calibrate",
-}
+                              "texts of benchmarks", "captures of one address", "exact duplicates", "near duplicates",
+                              "texts of one meaning", "repeated lines", "repeated passages"), strict=True))  # fmt: skip
 _SHORT, _EXCERPT, _CONFIG, _MAX_INPUTS = 300, 1500, 100_000, 200
-# Differing words: characters read of a text, words compared, and equal words shown around a difference.
-_READ, _COMPARED, _CONTEXT = 100_000, 400, 20
 
 # Controls, and the marks that embed, override and isolate directions; surrogates, which UTF-8 cannot hold. The plain
 # direction marks and joiners stay: Arabic, Persian and Indic texts need them.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
-# Scripts that do not separate words are compared by letter with its marks. Endless words are split: they fill pages.
-_UNSPACED = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_MARKS = "".join(chr(point) for point in range(0x0E00, 0x1800) if unicodedata.category(chr(point)).startswith("M"))
-_WORD = re.compile(rf"[{_UNSPACED}][{_MARKS}]*\s*|[^\s{_UNSPACED}]{{1,60}}\s*|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +52,6 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class DuplicatePair:
-    """A document that was dropped for another one; the method is `exact` or `minhash`."""
-
-    method: str
-    similarity: float
-    dropped_url: str
-    dropped_text: str
-    kept_url: str
-    kept_text: str
-
-
-@dataclass(frozen=True, slots=True)
 class MeasureSample:
     """Values of one measure over kept and dropped documents, and the bounds of its rule."""
 
@@ -89,13 +65,18 @@ class MeasureSample:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """All that a report is made of; `summary` is the content of the job's summary.json."""
+    """All that a report is made of; `summary` is the content of the job's summary.json.
+
+    `cuts` and `excerpts` are what stages inside documents found.
+    """
 
     summary: Mapping[str, object]
     language_name: str
     examples: Sequence[Example]
     duplicates: Sequence[DuplicatePair]
     measures: Sequence[MeasureSample]
+    cuts: Sequence[CutStage] = ()
+    excerpts: Sequence[CutExcerpt] = ()
 
 
 def render_report(data: ReportData) -> str:
@@ -110,8 +91,9 @@ def render_report(data: ReportData) -> str:
         "funnel": _funnel(summary, scale),
         "reasons": _reasons(summary),
         "examples": _examples(data.examples, summary),
-        "pairs": [_pair(pair) for pair in data.duplicates],
-        "quality": _quality(summary),
+        "duplicates": duplicates_view(summary, data.cuts, data.excerpts, _PURPOSES),
+        "pairs": [pair_view(pair) for pair in data.duplicates],
+        "quality": quality_view(summary),
         "measures": [measure_view(sample) for sample in data.measures],
         "inputs": [(file["name"], size(file["bytes"]), file["checksum"]) for file in summary["inputs"]],
         "max_inputs": _MAX_INPUTS,
@@ -181,7 +163,10 @@ def _lead(summary: Mapping[str, Any], language: str) -> dict[str, str]:
 
 
 def _funnel(summary: Mapping[str, Any], scale: LogScale) -> list[dict[str, object]]:
-    """Return the rows of the funnel: what remains after each stage, and in words what was lost there."""
+    """Return the rows of the funnel: what remains after each stage, and in words what was lost there.
+
+    A stage that was switched off is left out.
+    """
     records = remaining = summary["records"]
     types = sorted(summary["record_types"].items(), key=lambda item: -item[1])
     words = "of which " + ", ".join(f"{count:,} {name}" for name, count in types) if types else "nothing"
@@ -194,6 +179,8 @@ def _funnel(summary: Mapping[str, Any], scale: LogScale) -> list[dict[str, objec
             several = len(summary["languages"]) > 1
             lost.append(f"{elsewhere:,} {'went on in other languages' if several else 'not in this ledger'}")
         remaining = stage["out"]
+        if not lost and is_off(summary, stage["stage"]):
+            continue
         purpose = _PURPOSES.get(stage["stage"], "")
         rows.append(_bar(scale, stage["stage"], purpose, remaining, records, ", ".join(lost) or "nothing lost"))
     return rows
@@ -227,33 +214,6 @@ def _examples(examples: Sequence[Example], summary: Mapping[str, Any]) -> dict[s
     return stages
 
 
-def _quality(summary: Mapping[str, Any]) -> dict[str, object] | None:
-    """Return what the decisions on quality rest on; None for records that belong to no language."""
-    if "resources" not in summary:
-        return None
-    rules = [
-        (name, bounds["min"], bounds["max"])
-        for name, bounds in summary["rules"].items()
-        if bounds["min"] is not None or bounds["max"] is not None
-    ]
-    resources = [(what, source or "none", _WITHOUT.get(what, "") if source is None else "")
-                 for what, source in summary["resources"].items()]  # fmt: skip
-    return {
-        "rules": rules,
-        "resources": resources,
-        "counts": {kind: list(counts.items()) for kind, counts in summary["quality"].items()},
-        "confusions": _matrix(summary["identified"]),
-    }
-
-
-def _matrix(rows: Sequence[Mapping[str, Any]]) -> dict[str, object]:
-    """Return a matrix of counts: what the first model said down, what the texts were taken for across."""
-    counts = {(row["first"], row["language"]): row["count"] for row in rows}
-    firsts, finals = (sorted({pair[place] for pair in counts}) for place in (0, 1))
-    cells = [(first, [(final, counts.get((first, final), 0), final == first) for final in finals]) for first in firsts]
-    return {"finals": finals, "cells": cells}
-
-
 def _verdict(value: float | None, threshold: float | None) -> str:
     """Say how a value stands to its threshold, in as many digits as tell them apart."""
     if value is None:
@@ -271,39 +231,6 @@ def measure_view(sample: MeasureSample) -> dict[str, object]:
     names = visible(sample.name, 60), visible(unit, 50)
     chart = histogram(*names, sample.kept, sample.dropped, sample.minimum, sample.maximum)
     return {"sample": sample, "svg": chart.svg, "notes": chart.notes}
-
-
-def _pair(pair: DuplicatePair) -> dict[str, object]:
-    """Mark the words that differ. Beyond the equal beginning, which may be long, few words are compared."""
-    texts = pair.dropped_text, pair.kept_text
-    words = [_WORD.findall(re.sub(r"\s*\n\s*", "\n", text[:_READ])) for text in texts]
-    keys = [[word.strip() for word in side] for side in words]
-    equal = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(*keys, strict=False)))
-    end = equal + _COMPARED
-    matcher = SequenceMatcher(None, keys[0][equal:end], keys[1][equal:end], autojunk=False)
-    sides = [_shortened(side[:equal]) for side in words]
-    opcodes = matcher.get_opcodes()
-    for tag, *bounds in opcodes:
-        for side, own, (start, stop) in zip(sides, words, (bounds[:2], bounds[2:]), strict=True):
-            span = own[equal + start : equal + stop]
-            text = "".join(span)
-            marked = [("differs", text.rstrip()), ("same", text[len(text.rstrip()) :])]
-            side.extend(_shortened(span) if tag == "equal" else marked)
-    for side, own, whole in zip(sides, words, texts, strict=True):
-        if len(own) > end or len(whole) > _READ:
-            side.append(("gap", "the rest is not compared"))
-    where = "." if pair.method == "exact" else " in the beginnings that are compared."
-    note = "" if any(tag != "equal" for tag, *_ in opcodes) else f"No word differs{where}"
-    urls = pair.dropped_url, pair.kept_url
-    return {"pair": pair, "note": note, "sides": list(zip(("dropped", "kept"), urls, sides, strict=True))}
-
-
-def _shortened(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Leave out the middle of a long run of equal words."""
-    if len(words) <= 3 * _CONTEXT:
-        return [("same", "".join(words))]
-    gap = f"{len(words) - 2 * _CONTEXT:,} equal words"
-    return [("same", "".join(words[:_CONTEXT])), ("gap", gap), ("same", "".join(words[-_CONTEXT:]))]
 
 
 def _as_yaml(config: object) -> str:

@@ -10,9 +10,12 @@ import pyarrow.parquet as pq
 
 from curation.config import CorpusConfig
 from curation.job_parts import JobResult
-from curation.output import PAIR_CHARS, UNDETERMINED
+from curation.output import UNDETERMINED
 from curation.records import STAGES
-from curation.report import DuplicatePair, Example, MeasureSample, ReportData
+from curation.report import Example, MeasureSample, ReportData
+from curation.report_cuts import gather_cuts
+from curation.report_pairs import DuplicatePair
+from curation.report_sample import PAIR_CHARS
 from curation.schema import EXAMPLES, MEASURE_SAMPLE
 from filters.metrics import MEASURES
 from filters.rules import Bounds
@@ -26,7 +29,17 @@ def collect_report_data(
     """Return the data of one language's report."""
     examples, pairs = _examples(job, code, config)
     measures = [] if code == UNDETERMINED else _measures(job, code, config)
-    return ReportData(summary=summary, language_name=name, examples=examples, duplicates=pairs, measures=measures)
+    spans = f"spans-{code}.parquet"
+    cuts, excerpts = gather_cuts(manifest.path(spans) for manifest in job.outputs if spans in manifest.files)
+    return ReportData(
+        summary=summary,
+        language_name=name,
+        examples=examples,
+        duplicates=pairs,
+        measures=measures,
+        cuts=cuts,
+        excerpts=excerpts,
+    )
 
 
 def _rows(job: JobResult, file: str, code: str) -> list[Row]:
@@ -71,20 +84,24 @@ def _number(value: object) -> float | None:
 
 
 def _pair(job: JobResult, row: Row) -> DuplicatePair:
-    part = job.parts[int(str(row["duplicate_of_part"]))]
-    filters = [("id", "=", row["duplicate_of"])]
-    kept = pq.read_table(part.documents_path, columns=["url", "text"], filters=filters, partitioning=None).to_pylist()[
-        0
-    ]
-    excerpt = str(row["excerpt"])
+    kept = _kept(job, int(str(row["duplicate_of_part"])), str(row["duplicate_of"])) if row["duplicate_of"] else {}
     return DuplicatePair(
         method=str(row["stage"]),
         similarity=_number(row["similarity"]) or 0.0,
         dropped_url=str(row["url"]),
-        dropped_text=excerpt,
-        kept_url=str(kept["url"]),
-        kept_text=str(kept["text"])[:PAIR_CHARS],
+        dropped_text=str(row["excerpt"]),
+        kept_url=str(kept.get("url") or ""),
+        kept_text=str(kept.get("text") or "")[:PAIR_CHARS],
     )
+
+
+def _kept(job: JobResult, part: int, identifier: str) -> Row:
+    """Return the document that stays, of this job or of a corpus that stood already."""
+    path = job.base_documents.get(part) or job.parts[part].documents_path
+    rows: list[Row] = pq.read_table(
+        path, columns=["url", "text"], filters=[("id", "=", identifier)], partitioning=None
+    ).to_pylist()
+    return rows[0]
 
 
 def _measures(job: JobResult, code: str, config: CorpusConfig) -> list[MeasureSample]:

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from configs.errors import UserError
+from curation.capacity import available_memory_bytes
 from curation.stage import PACKAGES, Task, run_task
 from curation.store import Manifest
 
@@ -48,6 +49,16 @@ class Runner:
     def __enter__(self) -> Runner:
         """Return the runner. Ray starts with the first task: on this machine, or the cluster of RAY_ADDRESS."""
         return self
+
+    @property
+    def workers(self) -> int:
+        """Tasks that run at the same time, as far as it is known before the first one runs."""
+        return self._in_flight or self._workers or os.cpu_count() or 1
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Memory that tasks may take; of the machines of a cluster it is not known."""
+        return None if os.environ.get("RAY_ADDRESS") else available_memory_bytes()
 
     def _connect(self) -> None:
         """Start Ray with the first task that has to run: a job that is finished already needs none."""

@@ -92,6 +92,12 @@ def commit(
     return Manifest(folder, identity, dict(counts), dict(details), files)
 
 
+def file_version(path: Path) -> list[object]:
+    """Return name, size and time of change of a file: what its tasks' identity is made from."""
+    stat = path.stat()
+    return [path.name, stat.st_size, stat.st_mtime_ns]
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a small file so that it is never seen half-written."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

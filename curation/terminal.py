@@ -16,17 +16,36 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from curation.charts import size as filesize
 from curation.crawl import HEARTBEAT
+from curation.duplicates.plan import Plan
 from curation.report import visible
 
 _STAGE_WORDS = {
     "crawl": "read, extract, identify",
     "measure": "measure",
     "decide": "apply the rules",
+    "identify": "hash documents",
+    "exact_keys": "shuffle hashes",
     "exact": "find exact duplicates",
     "sign": "sign documents (MinHash)",
+    "buckets": "find candidates",
+    "shingle": "shingle candidates",
     "edges": "compare candidates",
+    "links": "link clusters",
+    "stars": "join clusters, a round",
+    "label": "sort pairs by cluster",
     "survivors": "choose survivors",
+    "url_keys": "shuffle addresses",
+    "same_url": "find captures of one address",
+    "embed": "embed short texts",
+    "semantic": "compare embeddings",
+    "sizes": "count clusters",
+    "line_keys": "hash lines",
+    "lines": "find repeated lines",
+    "tokens": "find passages (tokens)",
+    "substring": "find repeated passages",
+    "cut": "cut documents",
     "output": "write documents and ledger",
 }
 
@@ -97,6 +116,22 @@ class StageProgress:
         return count
 
 
+def print_plan(console: Console, plan: Plan) -> None:
+    """Print what deduplication will take."""
+    load = plan.load
+    base = f", {load.base_documents:,} of them in the corpus that stands" if load.base_documents else ""
+    console.print(f"deduplication: {load.documents:,} documents{base}, {load.words:,} words", highlight=False)
+    for step in plan.steps:
+        console.print(
+            f"  {step.stage}: {step.rows:,} rows in {step.partitions} partitions, {filesize(step.task_bytes)} of "
+            f"memory a task, up to {filesize(step.disk_bytes)} on disk",
+            highlight=False,
+            soft_wrap=True,
+        )
+    available = f" of {filesize(plan.memory_bytes)} available" if plan.memory_bytes is not None else ""
+    console.print(f"  {plan.workers} workers: {filesize(plan.needed_bytes)}{available}", highlight=False)
+
+
 def print_summary(console: Console, summaries: Mapping[str, Mapping[str, object]], out: Path) -> None:
     """Print the table at the end: per language the funnel, and where the results are."""
     few = len(summaries) <= _FEW_LANGUAGES
@@ -114,15 +149,23 @@ def _by_stage(summaries: Mapping[str, Mapping[str, object]]) -> Table:
     for row in zip(*(_stages(summary) for summary in summaries.values()), strict=True):
         if table.row_count == 0:
             table.add_row("(read)", *(f"{cell['in']:,}" for cell in row))
-        table.add_row(str(row[0]["stage"]), *(f"{cell['out']:,}" for cell in row))
+        if any(cell["in"] != cell["out"] for cell in row) or _is_on(summaries, str(row[0]["stage"])):
+            table.add_row(str(row[0]["stage"]), *(f"{cell['out']:,}" for cell in row))
     table.add_section()
     for name in ("words", "characters"):
         table.add_row(name, *(f"{summary[name]:,}" for summary in summaries.values()))
     return table
 
 
+def _is_on(summaries: Mapping[str, Mapping[str, object]], stage: str) -> bool:
+    """Return whether the job had a stage: one that was left out needs no row."""
+    config = next(iter(summaries.values())).get("config")
+    stages = config["stages"] if isinstance(config, dict) else {}
+    return stages.get(stage, {}) is not None
+
+
 def _by_language(summaries: Mapping[str, Mapping[str, object]]) -> Table:
-    names = ("langid", "rules", "exact", "minhash")
+    names = ("langid", "rules", "exact", "minhash", "substring")
     table = Table()
     table.add_column("language")
     for name in (*names, "words", "characters"):

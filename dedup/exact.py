@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 import xxhash
-
-_SPACE = re.compile(r"\s+")
 
 
 def document_hash(text: str) -> bytes:
@@ -15,4 +11,4 @@ def document_hash(text: str) -> bytes:
     Case and white space do not count: layouts of one site differ in them. With a billion documents the chance that
     any two different ones collide is 1.5e-21.
     """
-    return xxhash.xxh3_128_digest(_SPACE.sub(" ", text.casefold()).strip().encode("utf-8", "replace"))
+    return xxhash.xxh3_128_digest(" ".join(text.casefold().split()).encode("utf-8", "replace"))

@@ -9,8 +9,7 @@ Shape legend: C = characters of the text, W = its words.
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Literal, Protocol
@@ -24,11 +23,6 @@ from filters.scripts import code_points
 
 Segmentation = Literal["spaces", "none"]
 
-# Letters, marks and digits, with apostrophes and hyphens inside a word. `\w` leaves out combining vowel signs, on
-# which the words of Indic and other scripts would break.
-_MARKS = "".join(mark for mark in map(chr, range(0x300, 0x10000)) if unicodedata.category(mark).startswith("M"))
-_WORD = re.compile(rf"[\w{_MARKS}]+(?:['’\u02bc\u200c\u200d-][\w{_MARKS}]+)*")
-_SYMBOL_OF_WORD = re.compile(rf"[A-Za-z0-9_]+|[\w{_MARKS}]")
 # A word's hash is a polynomial of its characters modulo 2**64. Running sums over a stretch, each character times a
 # power of the base, give the hashes of all its words: a difference of two sums, divided by the power at the start.
 # N-grams of these hashes need another multiplier (`filters.repetition`).
@@ -113,6 +107,49 @@ class IcuSegmenter:
         return starts[words], ends[words]
 
 
+class LetterSegmenter:
+    """Every letter, mark and digit is a unit of its own, but runs of basic Latin letters and digits stay whole.
+
+    Where words do not exist without a dictionary, n-grams of these units are what near duplicates share: they do not
+    depend on where a dictionary happens to cut.
+    """
+
+    name = "letters"
+
+    def spans(self, text: str, points: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return starts and ends of the units."""
+        word = np.zeros(len(points) + 2, dtype=np.bool_)
+        np.not_equal(character_flags(points) & np.uint16(WORD), 0, out=word[1:-1])
+        latin = word.copy()
+        latin[1:-1] &= points < 0x80
+        starts = word[1:-1] & ~(latin[1:-1] & latin[:-2])
+        ends = word[1:-1] & ~(latin[1:-1] & latin[2:])
+        return np.flatnonzero(starts), np.flatnonzero(ends) + 1
+
+
+def shingle_units(segmentation: Segmentation) -> Segmenter:
+    """Return what finds the units that shingles are made of: words, or letters where no spaces stand between words."""
+    return SpaceSegmenter() if segmentation == "spaces" else LetterSegmenter()
+
+
+def words_of_texts(texts: Sequence[str], segmenter: Segmenter) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the word hashes of several texts in one pass, and where each text's begin.
+
+    Args:
+        texts: N texts.
+        segmenter: finds the words; one that looks no further than white space.
+
+    Returns:
+        Hashes of all words, shape (W,), and borders, shape (N + 1,): text n has the words [borders[n], borders[n+1]).
+    """
+    joined = "\n".join(texts)
+    words = find_words(joined, code_points(joined), segmenter)
+    lengths = np.fromiter((len(text) + 1 for text in texts), dtype=np.int64, count=len(texts))
+    borders = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=borders[1:])
+    return words.hashes, np.searchsorted(words.starts, borders)
+
+
 @lru_cache(maxsize=256)
 def segmenter_for(language: str, segmentation: Segmentation) -> Segmenter:
     """Return what splits a language into words.
@@ -157,18 +194,6 @@ def word_hash(word: str) -> int:
     """Return the hash that `find_words` gives a word."""
     points = code_points(word)
     return int(_hashes(points, np.zeros(1, dtype=np.int64), np.array([len(points)], dtype=np.int64))[0])
-
-
-def split_words(text: str, segmentation: Segmentation) -> list[str]:
-    """Return the units of a text that shingles are made of, lower-cased, without punctuation.
-
-    Args:
-        text: any text.
-        segmentation: `spaces` for languages that separate words; `none` for those that do not, where every letter
-            stands as a unit of its own, but for runs of Latin letters and digits.
-    """
-    pattern = _WORD if segmentation == "spaces" else _SYMBOL_OF_WORD
-    return pattern.findall(text.lower())
 
 
 def _hashes(points: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -34,7 +34,7 @@ def publish(out: Path, rows: list[dict[str, object]], off: tuple[str, ...] = ())
     data = [{name: {**ROW, **row}.get(name) for name in LEDGER.names} for row in rows]
     pq.write_table(pa.Table.from_pylist(data, schema=LEDGER), folder / "ledger" / "0.parquet")
     document = {"id": f"{1:032x}", "text": "the other text", "url": "https://example.org/1", "language": "el"}
-    plain = {"language_score": 0.9, "cluster_size": 2, "metrics": dict.fromkeys(MEASURES, 0.0)}
+    plain = {"language_score": 0.9, "cluster_size": 2, "removed_chars": 0, "metrics": dict.fromkeys(MEASURES, 0.0)}
     table = pa.Table.from_pylist([{**document, **plain}], schema=DOCUMENTS)
     pq.write_table(table, folder / "documents" / "0.parquet")
     summary = json.loads((folder / "summary.json").read_text())

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from curation.charts import LogScale, compact, duration, histogram, number, share, size
 from curation.records import STAGES
-from curation.report import DuplicatePair, Example, MeasureSample, ReportData, render_report, visible
+from curation.report import Example, MeasureSample, ReportData, render_report, visible
+from curation.report_pairs import DuplicatePair
 from tests.strategies import ANY_TEXT
 
 CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

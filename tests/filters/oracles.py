@@ -1,11 +1,24 @@
 """What the measures mean, computed naively: one character, one n-gram at a time."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
 from filters.characters import PUNCTUATION_MARKS
 from filters.scripts import RANGES
+
+# Letters, marks and digits, with apostrophes and hyphens inside a word. `\w` leaves out combining vowel signs, on
+# which the words of Indic and other scripts would break.
+_MARKS = "".join(mark for mark in map(chr, range(0x300, 0x10000)) if unicodedata.category(mark).startswith("M"))
+_WORD = re.compile(rf"[\w{_MARKS}]+(?:['’\u02bc\u200c\u200d-][\w{_MARKS}]+)*")
+_SYMBOL_OF_WORD = re.compile(rf"[A-Za-z0-9_]+|[\w{_MARKS}]")
+
+
+def split_words(text: str, segmentation: str) -> list[str]:
+    """Words between spaces; for `none` every letter, mark and digit by itself, but for runs of Latin ones."""
+    pattern = _WORD if segmentation == "spaces" else _SYMBOL_OF_WORD
+    return pattern.findall(text.lower())
 
 
 def ngrams(words: list[str], n: int) -> list[tuple[str, ...]]:

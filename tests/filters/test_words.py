@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.scripts import code_points
-from filters.words import Segmentation, find_words, segmenter_for, split_words, word_hash, word_list
+from filters.words import (
+    Segmentation,
+    find_words,
+    segmenter_for,
+    shingle_units,
+    word_hash,
+    word_list,
+    words_of_texts,
+)
+from tests.filters.oracles import split_words
 from tests.strategies import ANY_TEXT
 
 SEGMENTATIONS = st.sampled_from(["spaces", "none"])
@@ -127,6 +136,22 @@ def test_words_at_spaces_are_those_of_the_pattern(text: str) -> None:
     # Lower case may be longer than the text itself; a lone surrogate is a question mark.
     text = text.lower().encode("utf-8", "replace").decode("utf-8")
     assert word_list(text, segmenter_for("en", "spaces")) == [word.lower() for word in split_words(text, "spaces")]
+
+
+@given(ANY_TEXT, SEGMENTATIONS)
+def test_units_of_shingles_are_those_of_the_pattern(text: str, segmentation: Segmentation) -> None:
+    text = text.lower().encode("utf-8", "replace").decode("utf-8")
+    expected = [word.lower() for word in split_words(text, segmentation)]
+    assert word_list(text, shingle_units(segmentation)) == expected
+
+
+@given(st.lists(ANY_TEXT, max_size=6), SEGMENTATIONS)
+def test_the_words_of_several_texts_are_those_of_each(texts: list[str], segmentation: Segmentation) -> None:
+    hashes, borders = words_of_texts(texts, shingle_units(segmentation))
+    assert len(borders) == len(texts) + 1
+    for number, text in enumerate(texts):
+        own = hashes[borders[number] : borders[number + 1]].tolist()
+        assert own == [word_hash(word) for word in word_list(text, shingle_units(segmentation))]
 
 
 @pytest.mark.parametrize(

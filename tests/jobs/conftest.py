@@ -47,9 +47,12 @@ def read_rows(folder: Path) -> list[dict[str, object]]:
     return rows
 
 
+KINDS = ("documents", "ledger", "measures", "spans", "index")
+
+
 def fingerprint(out: Path) -> dict[str, str]:
     """The bytes of everything that has to be the same from run to run."""
-    files = sorted(path for kind in ("documents", "ledger", "measures") for path in out.glob(f"*/{kind}/*"))
+    files = sorted(path for kind in KINDS for path in out.glob(f"*/{kind}/*"))
     assert files
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

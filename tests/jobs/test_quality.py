@@ -59,7 +59,9 @@ def test_whatif_says_what_a_run_would_do(sample_job: Finished, sample: Path, run
     assert done.returncode == 0, done.stderr
     config = tmp_path / "loose.yaml"
     loose = {name: {"min": bound} for name, bound in (("prose_chars", None), ("chars", None), ("words", 5))}
-    config.write_text(yaml.safe_dump({"stages": {"exact": None, "minhash": None, "rules": {"rules": loose}}}))
+    config.write_text(
+        yaml.safe_dump({"stages": {"exact": None, "minhash": None, "substring": None, "rules": {"rules": loose}}})
+    )
     truth = run_job("el", sample, tmp_path / "out", "--config", str(config), "--workers", "2")
     assert truth.code == 0, truth.stderr
     duplicates = sum(row["outcome"] == "duplicate" for row in sample_job.ledger("el"))

@@ -15,7 +15,6 @@ import psutil
 import pytest
 import yaml
 
-from curation.job_folder import PHASES
 from tests.jobs.conftest import ROOT, Finished, Job, command, environment, fingerprint
 
 LANGUAGES = "el,de,tr"
@@ -165,7 +164,9 @@ def test_a_finished_job_runs_nothing_again(run_job: Job, sample: Path, tmp_path:
     start = time.monotonic()
     again = run_job("el", sample, out)
     assert again.code == 0, again.stderr
-    assert again.stderr.count("finished before") == len(PHASES)
+    phases = again.stderr.count("shards done")
+    assert phases > 15
+    assert again.stderr.count("finished before") == phases
     assert time.monotonic() - start < 30
     assert fingerprint(out) == before
 

@@ -1,0 +1,1 @@
+"""Deduplication over all parts of a job. Read `job.py` first."""

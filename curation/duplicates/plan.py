@@ -1,0 +1,170 @@
+"""What deduplication will take: partitions, memory and disk; known before it starts, refused where it cannot fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from configs.errors import UserError
+from curation.duplicates.config import DedupStages
+
+_MIB = 1 << 20
+# Measured with two million documents (docs/benchmarks.md): bytes of memory for each row of a partition, sorting and
+# looking up included, and what a worker takes before it has read anything.
+_BYTES_PER_HASH, _BYTES_PER_BAND_KEY, _BYTES_PER_ANCHOR, _BYTES_PER_LINE = 100, 72, 200, 120
+_WORKER_BYTES, _DRIVER_BYTES = 260 * _MIB, 700 * _MIB
+# A part holds at most 32 MiB of text, which is there as characters, words and numbers at once.
+_PART_BYTES = 320 * _MIB
+# A partition is kept below this much memory, and below half of what a worker may take.
+_PARTITION_BYTES = 256 * _MIB
+_TOKENS_PER_ANCHOR = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What there is to deduplicate.
+
+    Attributes:
+        documents: number of documents, those of a corpus that stands already included.
+        base_documents: number of these.
+        words: of all new documents.
+        characters: of all new documents.
+    """
+
+    documents: int
+    base_documents: int = 0
+    words: int = 0
+    characters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the plan.
+
+    Attributes:
+        stage: name of the stage.
+        rows: what is shuffled: hashes, band keys, anchors or lines.
+        partitions: number of partitions.
+        task_bytes: memory that one task takes.
+        disk_bytes: what the stage writes.
+    """
+
+    stage: str
+    rows: int
+    partitions: int
+    task_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan of a deduplication.
+
+    Attributes:
+        load: what there is to do.
+        workers: tasks at a time.
+        memory_bytes: memory that is available, None where it is not known.
+        steps: by stage.
+    """
+
+    load: Load
+    workers: int
+    memory_bytes: int | None
+    steps: tuple[Step, ...]
+
+    def partitions(self, stage: str) -> int:
+        """Return the number of partitions of a stage."""
+        return next(step.partitions for step in self.steps if step.stage == stage)
+
+    @property
+    def task_bytes(self) -> int:
+        """Memory of the largest task, its worker included."""
+        return _WORKER_BYTES + max((_PART_BYTES, *(step.task_bytes for step in self.steps)))
+
+    @property
+    def needed_bytes(self) -> int:
+        """Memory of all workers and of the driver, when all run the largest task."""
+        return self.workers * self.task_bytes + _DRIVER_BYTES
+
+    @property
+    def disk_bytes(self) -> int:
+        """What all stages write between them."""
+        return sum(step.disk_bytes for step in self.steps)
+
+
+def make_plan(load: Load, config: DedupStages, workers: int, memory_bytes: int | None = None) -> Plan:
+    """Return the plan: as few partitions as memory allows, but for those that the configuration names.
+
+    Args:
+        load: what there is to deduplicate.
+        config: the stages.
+        workers: tasks at a time.
+        memory_bytes: memory that is available; None takes partitions as on a machine that has enough.
+    """
+    limit = _PARTITION_BYTES
+    if memory_bytes is not None:
+        limit = min(limit, max(16 * _MIB, ((memory_bytes - _DRIVER_BYTES) // workers - _WORKER_BYTES) // 2))
+    steps = []
+    for stage, rows, row_bytes, configured, disk in _stages(load, config):
+        count = configured or max(1, -(-rows * row_bytes // limit))
+        steps.append(Step(stage, rows, count, rows * row_bytes // count, disk))
+    return Plan(load, workers, memory_bytes, tuple(steps))
+
+
+def _stages(load: Load, config: DedupStages) -> list[tuple[str, int, int, int | None, int]]:
+    """Return for each stage its rows, bytes of memory a row, the partitions that are configured, and bytes on disk."""
+    own = load.documents - load.base_documents
+    stages: list[tuple[str, int, int, int | None, int]] = []
+    if config.same_url is not None:
+        stages.append(("same_url", load.documents, _BYTES_PER_HASH, config.same_url.partitions, load.documents * 32))
+    if config.exact is not None:
+        stages.append(("exact", load.documents, _BYTES_PER_HASH, config.exact.partitions, load.documents * 96))
+    if config.minhash is not None:
+        keys = load.documents * config.minhash.bands
+        # Keys for the shuffle and for the index, buckets, and the shingles of every document at worst.
+        disk = keys * (16 + 8 + 16) + load.words * 8
+        stages.append(("minhash", keys, _BYTES_PER_BAND_KEY, config.minhash.partitions, disk))
+    if config.lines is not None:
+        lines = max(own, load.characters // 60)
+        stages.append(("lines", lines, _BYTES_PER_LINE, config.lines.partitions, lines * 48))
+    if config.substring is not None:
+        # Punctuation marks are tokens, too; where no spaces stand between words, letters are.
+        tokens = max(int(load.words * 1.3), load.characters // 6)
+        anchors = tokens // _TOKENS_PER_ANCHOR
+        disk = tokens * 16 + load.characters * 2 + anchors * 32
+        stages.append(("substring", anchors, _BYTES_PER_ANCHOR, config.substring.partitions, disk))
+    return stages
+
+
+def check_plan(plan: Plan, free_disk_bytes: int, done_bytes: int, place: str) -> None:
+    """Refuse a plan that cannot fit.
+
+    Args:
+        plan: the plan.
+        free_disk_bytes: what may still be written.
+        done_bytes: what an earlier run has written of it.
+        place: name of the folder, for the message.
+
+    Raises:
+        UserError: memory or disk does not suffice; the message says how much is missing and what to do.
+    """
+    if plan.memory_bytes is not None and plan.needed_bytes > plan.memory_bytes:
+        raise UserError(
+            f"deduplication of {plan.load.documents:,} documents needs {_gib(plan.needed_bytes)} of memory with "
+            f"{plan.workers} workers, {_gib(plan.memory_bytes)} are available; take fewer WORKERS, or more partitions "
+            f"({_named(plan.steps)})"
+        )
+    needed = max(0, plan.disk_bytes - done_bytes)
+    if needed > free_disk_bytes:
+        raise UserError(
+            f"deduplication of {plan.load.documents:,} documents writes up to {_gib(needed)} to {place}, where "
+            f"{_gib(free_disk_bytes)} are free; free some, or choose another OUT"
+        )
+
+
+def _named(steps: Sequence[Step]) -> str:
+    return ", ".join(f"{step.stage}.partitions is {step.partitions}" for step in steps)
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GiB"
