@@ -116,10 +116,10 @@ def find(
     return Deduplication(parts, documents, config, SEGMENTATIONS, work, phases.run, plan=plan).find()
 
 
-def pairs(parts: Sequence[DedupPart], found: Found) -> Iterator[tuple[str, str]]:
-    """Yield the names of each document that goes and of the one that stays for it."""
+def pairs(parts: Sequence[DedupPart], found: Found, stage: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the names of each document that goes, in one stage or in any, and of the one that stays for it."""
     names = [pq.read_table(part.documents, columns=["url"])["url"].to_pylist() for part in parts]
-    for path in found.gone_files:
+    for path in found.gone_files if stage is None else found.gone[stage]:
         table = pq.read_table(path, columns=["part", "row", "duplicate_of_part", "duplicate_of_row"], partitioning=None)
         for part, row, kept_part, kept_row in zip(*(column.to_pylist() for column in table.columns), strict=True):
             yield names[part][row], names[kept_part][kept_row]

@@ -25,8 +25,13 @@ from curation.store import Manifest
 Progress = Callable[[str, int, int, int], None]
 
 _TICK_S = 2.0
-# One task a processor: libraries that start threads of their own would only get in each other's way.
-_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# One task a processor: libraries that start threads of their own would only get in each other's way. Arrow's own
+# allocator keeps what it was given; the system's gives it back.
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 
 
 class ShardError(RuntimeError):

@@ -47,22 +47,29 @@ def folded(anchors: Anchors, width: int, texts: Texts) -> Anchors:
 
 
 def with_folded(runs: Runs, windows: AnchoredWindows) -> Runs:
-    """Return the runs together with the windows that were folded: each is a copy of a window before it.
+    """Return the runs together with the windows that were folded: each is a copy of a window of its row's anchor.
 
-    Of the latter, `sources` says the first occurrence of the window that stands where the row begins.
+    Copies of one of these windows stand a period apart, and overlap: all of them are returned as one run, as if the
+    windows between them were copies, too. So `sources` is right for the first window of such a run only.
 
     Args:
         runs: what goes of `windows`.
         windows: all windows but the folded ones.
     """
     own = np.flatnonzero(windows.again)
-    starts = windows.tokens[own] - windows.high[own]
+    periods = windows.high[own] - windows.low[own] + 1
+    rows = np.repeat(np.arange(len(own)), periods)
+    begins = windows.tokens[own] - windows.high[own]
+    starts = begins[rows] + np.arange(len(rows)) - (np.cumsum(periods) - periods)[rows]
     order = np.argsort(runs.targets)
-    targets = np.append(runs.targets[order], -1)
-    found = np.searchsorted(targets[:-1], starts)
-    sources = np.where(targets[found] == starts, np.append(runs.sources[order], -1)[found], starts)
+    near = np.searchsorted(runs.targets[order], starts, side="right") - 1
+    sources = starts.copy()
+    if len(order):
+        run = order[near]
+        inside = (near >= 0) & (starts < runs.targets[run] + runs.windows[run])
+        sources[inside] += (runs.sources - runs.targets)[run][inside]
     return Runs(
-        np.append(runs.targets, starts + windows.high[own] - windows.low[own] + 1),
+        np.append(runs.targets, starts + periods[rows]),
         np.append(runs.sources, sources),
-        np.append(runs.windows, windows.again[own]),
+        np.append(runs.windows, (windows.again[own] - periods + 1)[rows]),
     )

@@ -5,6 +5,9 @@ with a suffix array of the whole corpus. Here equal windows meet by their anchor
 are read part by part, and anchors are compared partition by partition. A window's hash only proposes a copy; what
 decides is that the tokens are equal (`dedup.repeats`).
 
+What goes are all tokens of all windows that go. Where a text repeats itself within the length of a window, a later
+window shares tokens with the first one, and these go, too: of a word that stands there a hundred times one is left.
+
 Shape legend: R = runs of windows.
 """
 
@@ -57,7 +60,7 @@ def merged(
     """
     order = np.lexsort((starts, *groups))
     begins = np.ones(len(order), dtype=np.bool_)
-    # A window is in one run only, so that of two runs the one that begins later ends later, too.
+    # Of two runs the one that begins later does not end earlier: a window is in one run only.
     begins[1:] = starts[order][1:] >= ends[order][:-1]
     for group in groups:
         begins[1:] |= group[order][1:] != group[order][:-1]

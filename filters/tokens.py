@@ -1,8 +1,9 @@
 """Tokens without a vocabulary, for finding long stretches of text that occur twice.
 
-A token is a run of word characters (letters, marks, digits; case counts), or one other character that is not white
-space. In languages without spaces between words each letter of another script than the Latin is a token of its own,
-with the marks that follow it. White space separates tokens and does not count.
+A token is a run of word characters (letters, marks, digits; case counts), or of one and the same other character that
+is not white space: a ruler of a hundred dashes is no long passage. In languages without spaces between words each
+letter of another script than the Latin is a token of its own, with the marks that follow it. White space separates
+tokens and does not count.
 
 Which tokens a stretch has depends on nothing outside of it, if it begins and ends at borders of tokens: equal
 stretches have equal tokens wherever they stand.
@@ -26,8 +27,8 @@ from filters.words import Segmentation
 # A longer run is cut into tokens of this length, counted from its beginning, so that whoever reads a long text in
 # stretches never waits long for the end of a token.
 LONGEST = 1000
-# White space; what joins its like; what stands alone; what joins whatever it follows.
-_SPACE, _RUN, _ALONE, _MARK = range(4)
+# White space; what joins its like; what stands alone; what joins whatever it follows; what joins itself.
+_SPACE, _RUN, _ALONE, _MARK, _SYMBOL = range(5)
 _CODE_POINTS = 0x110000
 # A token's hash is a polynomial of its characters modulo 2**64, made of running sums as in `filters.words`.
 _BASE = 0x9E3779B97F4A7C15
@@ -55,7 +56,7 @@ def find_tokens(points: NDArray[np.uint32], borders: NDArray[np.int64], segmenta
         segmentation: `spaces` for languages that separate words; `none` for those that do not.
     """
     kinds = _kinds(segmentation).take(points, mode="clip")
-    starts = _starts(kinds, borders[borders < len(points)])
+    starts = _starts(points, kinds, borders[borders < len(points)])
     powers, inverses = _powers(max(16, len(points).bit_length()))
     sums = np.zeros(len(points) + 1, dtype=np.uint64)
     # White space adds nothing, so that a token's sum may go on to where the next one begins.
@@ -71,13 +72,15 @@ def token_length(text: str) -> int:
     return len(text.rstrip())
 
 
-def _starts(kinds: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
+def _starts(points: NDArray[np.uint32], kinds: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return where tokens begin."""
     begins = kinds != _SPACE
     at_borders = begins[borders]
     runs = kinds == _RUN
     joins = runs[1:] & runs[:-1]
     joins |= (kinds[1:] == _MARK) & begins[:-1]
+    symbols = kinds == _SYMBOL
+    joins |= symbols[1:] & (points[1:] == points[:-1])
     begins[1:] &= ~joins
     begins[borders] = at_borders
     starts = np.flatnonzero(begins)
@@ -99,11 +102,12 @@ def _kinds(segmentation: Segmentation) -> NDArray[np.uint8]:
     points = np.arange(_CODE_POINTS, dtype=np.uint32)
     flags = character_flags(points)
     word = (flags & WORD) != 0
-    kinds = np.full(_CODE_POINTS, _ALONE, dtype=np.uint8)
+    kinds = np.full(_CODE_POINTS, _SYMBOL, dtype=np.uint8)
     if segmentation == "spaces":
         kinds[word] = _RUN
     else:
         letter = (flags & LETTER) != 0
+        kinds[word] = _ALONE
         kinds[word & (~letter | in_ranges(points, ranges_of(("Latn",))))] = _RUN
         for point in np.flatnonzero(word & (flags & (LETTER | DIGIT) == 0)).tolist():
             if unicodedata.category(chr(point)).startswith("M"):

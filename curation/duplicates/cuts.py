@@ -98,13 +98,7 @@ def _cut(text: str, found: list[_Found], minimum: Mapping[str, int | None]) -> d
     return {
         "starts": [start for start, _ in spans],
         "ends": [end for _, end in spans],
-        "found": sorted(
-            (
-                {"stage": entry.stage, "start": entry.span[0], "end": entry.span[1], "duplicate_of": entry.duplicate_of}
-                for entry in found
-            ),
-            key=lambda entry: tuple(map(str, entry.values())),
-        ),
+        "found": _stretches(found),
         "dropped_by": dropped_by,
         "removed_chars": removed,
         "remaining_chars": left,
@@ -112,6 +106,15 @@ def _cut(text: str, found: list[_Found], minimum: Mapping[str, int | None]) -> d
         "duplicate_of": source,
         "duplicate_of_part": source_part,
     }
+
+
+def _stretches(found: list[_Found]) -> list[dict[str, object]]:
+    """Return what each stage found of each source, whatever partitions it came from."""
+    spans: dict[tuple[str, str], list[Span]] = defaultdict(list)
+    for entry in found:
+        spans[entry.stage, entry.duplicate_of].append(entry.span)
+    rows = [(stage, *span, source) for (stage, source), own in spans.items() for span in merge_spans(own)]
+    return [dict(zip(("stage", "start", "end", "duplicate_of"), row, strict=True)) for row in sorted(rows)]
 
 
 def _main_source(found: list[_Found]) -> tuple[str, int]:

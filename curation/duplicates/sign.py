@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -18,7 +18,8 @@ from curation.duplicates.shuffle import read_partition, write_partitions
 from curation.schema import BAND_KEYS, CANDIDATES, SHINGLES, SIGNATURES
 from curation.stage import Result
 from dedup.minhash import MinHashConfig, MinHasher, shingles_of_texts
-from filters.words import Segmentation, shingle_units, words_of_texts
+from dedup.stretches import stretches
+from filters.words import Segmentation, Segmenter, shingle_units, words_of_texts
 
 # Shingles of this many characters of text are in memory at a time.
 _CHARACTERS = 1 << 20
@@ -98,9 +99,17 @@ def _shingles(
             while end < len(texts) and kinds[end] == kinds[start] and (end == start or characters < _CHARACTERS):
                 characters += len(texts[end])
                 end += 1
-            words, borders = words_of_texts(texts[start:end], shingle_units(kinds[start]))
+            words, borders = _words(texts[start:end], shingle_units(kinds[start]))
             yield own[start:end], *shingles_of_texts(words, borders, ngram)
             start = end
+
+
+def _words(texts: Sequence[str], segmenter: Segmenter) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the word hashes of texts and their borders; a single text may be very long."""
+    if len(texts) > 1:
+        return words_of_texts(texts, segmenter)
+    words = np.concatenate([words_of_texts([piece], segmenter)[0] for piece in stretches(texts[0], _CHARACTERS)])
+    return words, np.array([0, len(words)])
 
 
 @dataclass(frozen=True, slots=True)

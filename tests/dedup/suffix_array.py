@@ -8,8 +8,12 @@ import pydivsufsort  # type: ignore[import-untyped]
 _BYTES = 4
 
 
-def removed_by_suffix_array(documents: Sequence[Sequence[int]], width: int, remove: str) -> list[set[int]]:
-    """Return the places of the tokens that go of each document; documents are sorted, the best first.
+# Places of tokens that go, by the document that holds the first occurrence of the window they are in.
+Removed = dict[int, set[int]]
+
+
+def removed_by_suffix_array(documents: Sequence[Sequence[int]], width: int, remove: str) -> list[Removed]:
+    """Return what goes of each document; documents are sorted, the best first.
 
     Every token is four bytes, and a token that stands nowhere else is put between documents: windows of equal tokens
     are equal stretches of 4 * width bytes that begin at a token, and no stretch over a border is equal to another one.
@@ -23,7 +27,7 @@ def removed_by_suffix_array(documents: Sequence[Sequence[int]], width: int, remo
         ids.append((1 << 31) + document)
         places += [(document, place) for place in range(len(tokens) + 1)]
     text = np.array(ids, dtype=np.uint32).tobytes()
-    removed: list[set[int]] = [set() for _ in documents]
+    removed: list[Removed] = [{} for _ in documents]
     if not text:
         return removed
     suffixes = pydivsufsort.divsufsort(text)
@@ -33,5 +37,5 @@ def removed_by_suffix_array(documents: Sequence[Sequence[int]], width: int, remo
         starts = sorted(start // _BYTES for start in suffixes[begin : end + 1].tolist() if start % _BYTES == 0)
         for start in starts[0 if remove == "all" and len(starts) > 1 else 1 :]:
             document, place = places[start]
-            removed[document] |= set(range(place, place + width))
+            removed[document].setdefault(places[starts[0]][0], set()).update(range(place, place + width))
     return removed

@@ -3,10 +3,12 @@
 import re
 
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.exact import document_hash
+from dedup.stretches import stretches
 from tests.strategies import ANY_TEXT
 
 NEAR = st.text("aAbB \n\t\u00a0.Σσςß", max_size=8)
@@ -52,3 +54,19 @@ def test_equal_texts(texts: tuple[str, str]) -> None:
 @pytest.mark.parametrize("texts", [("ab", "a b"), ("a b.", "a b"), ("a b", "b a"), ("é", "e"), ("", "a")])
 def test_different_texts(texts: tuple[str, str]) -> None:
     assert document_hash(texts[0]) != document_hash(texts[1])
+
+
+@given(st.text("aß \n\u2003bΣς", max_size=60), st.integers(1, 20))
+def test_stretches_are_the_text_and_cut_no_word(text: str, length: int) -> None:
+    pieces = list(stretches(text, length))
+    assert "".join(pieces) == text
+    assert all(piece[0].isspace() for piece in pieces[1:])
+    assert all(len(piece) >= length for piece in pieces[:-1])
+    longest = max(map(len, text.split()), default=0)
+    assert all(len(piece) <= length + longest for piece in pieces[:-1])
+
+
+@pytest.mark.parametrize("word", ["Abc", "ß" * 1000, "x" * (1 << 19), " "])
+def test_long_texts_have_the_hash_of_the_plain_text(word: str) -> None:
+    text = (word + " \n") * ((1 << 20) // (len(word) + 2) + 3)
+    assert document_hash(text) == xxhash.xxh3_128_digest(plain(text))

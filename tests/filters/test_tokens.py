@@ -33,7 +33,7 @@ def split(text: str, segmentation: Segmentation) -> list[str]:
 
 
 def naive(text: str, segmentation: Segmentation) -> list[str]:
-    """Runs of word characters, other characters alone; for `none` letters alone, with their marks."""
+    """Runs of word characters and of one symbol; for `none` letters alone, with their marks."""
     found: list[list[str]] = []
     before = "space"
     for character in text:
@@ -43,12 +43,12 @@ def naive(text: str, segmentation: Segmentation) -> list[str]:
         if character.isspace():
             kind = "space"
         elif segmentation == "spaces":
-            kind = "run" if word else "alone"
+            kind = "run" if word else character
         elif mark:
             kind = "mark"
         else:
-            kind = "run" if word and (latin or not character.isalpha()) else "alone"
-        if (kind == "mark" and before != "space") or (kind == "run" and before == "run"):
+            kind = ("run" if latin or not character.isalpha() else "alone") if word else character
+        if (kind == "mark" and before != "space") or (kind == before and kind not in ("space", "alone", "mark")):
             found[-1].append(character)
         elif kind != "space":
             found.append([character])
@@ -64,13 +64,15 @@ def test_tokens_are_those_of_the_naive_tokeniser(text: str, segmentation: Segmen
 @pytest.mark.parametrize(
     ("text", "segmentation", "expected"),
     [
-        ("I don't,  naïve_ 12.5!!", "spaces", ["I", "don", "'", "t", ",", "naïve_", "12", ".", "5", "!", "!"]),
+        ("I don't,  naïve_ 12.5!!", "spaces", ["I", "don", "'", "t", ",", "naïve_", "12", ".", "5", "!!"]),
         ("हिन्दी में", "spaces", ["हिन्दी", "में"]),
         ("ภาษาไทย 2024 ที่", "none", ["ภ", "า", "ษ", "า", "ไ", "ท", "ย", "2024", "ที่"]),
         ("中文 GPT4，是", "none", ["中", "文", "GPT4", "，", "是"]),
         ("中文 是", "spaces", ["中文", "是"]),
         ("ok❤\ufe0f👍🏽", "none", ["ok", "❤\ufe0f", "👍", "🏽"]),
         ("a\u00a0b\u3000c\x1fd", "spaces", ["a", "b", "c", "d"]),
+        ("a -- b ═══╪══ 哈哈", "spaces", ["a", "--", "b", "═══", "╪", "══", "哈哈"]),
+        ("哈哈……ๆๆ", "none", ["哈", "哈", "……", "ๆ", "ๆ"]),
         ("", "spaces", []),
         (" \n\t", "none", []),
     ],
