@@ -96,7 +96,9 @@ def measure(folder: Path, made: MadeDocuments, workers: int, memory: int, group:
     plan, answer = use.output.strip().split("\n")[-2:]
     result = json.loads(answer)
     million = made.count / 1e6
-    print(f"{plan}\n{use.wall_s:.0f} s in all, {use.wall_s / million:.1f} s a million documents; by phase:")
+    cpu_s = use.cpu_of("driver", "worker")
+    print(f"{plan}\n{use.wall_s:.0f} s in all, {use.wall_s / million:.1f} s a million documents;", end=" ")
+    print(f"{cpu_s / million:.1f} processor seconds a million, Ray's daemons left out; wall seconds by phase:")
     for phase, seconds in result["seconds"].items():
         counts = ", ".join(f"{name} {count:,}" for name, count in result["counts"][phase].items())
         print(f"  {phase:12}{seconds:8.1f} s  {seconds / use.wall_s:6.1%}  {counts}")

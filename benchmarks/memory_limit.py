@@ -37,6 +37,7 @@ class Use:
         shared: most shared memory at a time, the object store for one.
         pss: most proportional set size of all processes together: files that are mapped included.
         by_kind: the proportional set size of each kind of process at that moment, in MiB, and their number.
+        cpu_s: processor seconds of each process, as last seen, by number of the process and kind.
         killed: processes that the kernel killed for memory.
     """
 
@@ -47,7 +48,12 @@ class Use:
     shared: float = 0.0
     pss: float = 0.0
     by_kind: dict[str, tuple[float, int]] = field(default_factory=dict)
+    cpu_s: dict[tuple[int, str], float] = field(default_factory=dict)
     killed: int = 0
+
+    def cpu_of(self, *kinds: str) -> float:
+        """Return the processor seconds of all processes of some kinds."""
+        return sum(seconds for (_, kind), seconds in self.cpu_s.items() if kind in kinds)
 
 
 class MemoryGroup:
@@ -119,6 +125,8 @@ def _look_closely(use: Use, pid: int) -> None:
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
             kind, size = _kind(process, root), process.memory_full_info().pss / _MIB
+            times = process.cpu_times()
+            use.cpu_s[process.pid, kind] = times.user + times.system
             total, count = by_kind.get(kind, (0.0, 0))
             by_kind[kind] = total + size, count + 1
     except psutil.Error:

@@ -7,6 +7,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from configs.errors import UserError
+
 # Limits and use of the control group that the process is in, versions 2 and 1.
 _CGROUPS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory.stat")),
@@ -24,14 +26,17 @@ def available_memory_bytes() -> int:
     `CORPUS_MEMORY_BYTES` overrides it, for machines that share their memory in a way that cannot be seen here.
     """
     if stated := os.environ.get("CORPUS_MEMORY_BYTES"):
+        if not stated.isdecimal():
+            raise UserError(f"CORPUS_MEMORY_BYTES is {stated!r}; it has to be a number of bytes")
         return int(stated)
     own = _meminfo("MemAvailable")
     for group in _CGROUPS:
         with suppress(OSError, ValueError):
             limit, used, stat = (path.read_text() for path in group)
             # Cached files are given back when memory is needed.
-            cached = sum(int(line.split()[1]) for line in stat.splitlines() if line.startswith("total_inactive_file "))
-            own = min(own, int(limit) - int(used) + cached)
+            numbers = dict(line.split() for line in stat.splitlines())
+            cached = numbers.get("total_inactive_file", numbers.get("inactive_file", "0"))
+            own = min(own, int(limit) - int(used) + int(cached))
     return max(0, own)
 
 

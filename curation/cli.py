@@ -72,8 +72,8 @@ def corpus(
     inputs = find_inputs(input)
     out = out.expanduser().absolute()
     if against is not None:
-        against = against.expanduser().absolute()
-        if against == out:
+        against = against.expanduser().resolve()
+        if against == out.resolve():
             raise UserError(f"{against} is the output folder, too; a corpus cannot be replaced by what is new in it")
     with locked_output(out):
         _check_apart(out, [entry.url for entry in inputs])

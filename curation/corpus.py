@@ -229,7 +229,13 @@ class CorpusJob:
         if self._against is not None:
             base = find_base(self._against, [own.code for own in self._languages], config, len(parts))
         counts = {name: sum(manifest.counts[name] for manifest in decided) for name in ("kept", "words", "characters")}
-        load = Load(counts["kept"] + base.documents, base.documents, counts["words"], counts["characters"])
+        load = Load(
+            counts["kept"] + base.documents,
+            base.documents,
+            counts["words"] + base.words,
+            counts["characters"] + base.characters,
+            len(parts) + len(base.parts),
+        )
         plan = make_plan(load, config, self._runner.workers, self._runner.memory_bytes)
         if self._on_plan is not None:
             self._on_plan(plan)
@@ -271,6 +277,9 @@ class CorpusJob:
             facts = {"part": part.number, "input": part.checksum, "rules": manifest.checksum, "found": found.checksums}
             facts |= {"measures": measures.checksum, "buckets": buckets}
             facts |= {"languages": codes, "report": self._config.report.model_dump()}
+            # The index has band keys of every document, also of those that decided nothing.
+            facts |= {"index": self._config.index, "minhash": _dump(self._stages.minhash)}
+            facts |= {"segmentations": payload.segmentations, "min_remaining": payload.min_remaining}
             tasks.append(make_task("output", part.name, write_part, payload, facts, self._work))
         return self._run("output", tasks)
 

@@ -175,12 +175,18 @@ class _Crawl:
             "first_language": guess.first,
             "pii": {kind: replaced.get(kind, 0) for kind in KINDS},
         }
-        return Document(text=text, id=document_id(self._name, record.sequence), metadata=metadata)
+        identifier = document_id(self._name, record.sequence, record.url, text)
+        return Document(text=text, id=identifier, metadata=metadata)
 
 
-def document_id(file_name: str, sequence: int) -> str:
-    """Return the identifier of the document that a record becomes: 32 hexadecimal digits."""
-    return xxhash.xxh3_128_hexdigest(f"{file_name}\0{sequence}".encode())
+def document_id(file_name: str, sequence: int, *content: str) -> str:
+    """Return the identifier of the document that a record becomes: 32 hexadecimal digits.
+
+    Address and text are in it, so that crawls whose files have the same names have documents of different names; a
+    record that became none is known by its place alone.
+    """
+    names = "\0".join((file_name, str(sequence), *content))
+    return xxhash.xxh3_128_hexdigest(names.encode("utf-8", "surrogatepass"))
 
 
 class _PartWriter:

@@ -143,7 +143,7 @@ def _story(out: Path, folder: Path, row: Row) -> Story:
         steps=_steps(row, summary, measured, _cuts(folder, row)),
         measures=_checked(measured, rules) if measured is not None and isinstance(rules, dict) else [],
         text=str(measured["excerpt"]) if measured is not None else None,
-        original=_original(out, row),
+        original=_original(out, summary, row),
     )
 
 
@@ -222,12 +222,21 @@ def _checked(measured: Row, rules: Mapping[str, Mapping[str, float | None]]) -> 
     return checked
 
 
-def _original(out: Path, row: Row) -> tuple[str, str] | None:
-    """Return the document that a duplicate stands for, wherever among the corpora it is."""
-    if not row["duplicate_of"]:
-        return None
-    for folder in _finished(out):
-        found = _row(folder / "documents", "id", row["duplicate_of"])
-        if found is not None:
-            return str(found["url"]), " ".join(str(found["text"])[:_TEXT_CHARS].split())
+def _original(out: Path, summary: Mapping[str, object], row: Row) -> tuple[str, str] | None:
+    """Return the document that stays for a duplicate, wherever among the corpora it is.
+
+    An exact duplicate may be one of a document that went as a near duplicate in turn, and so on, a stage each time.
+    """
+    against = summary.get("against")
+    folders = [*_finished(out), *(_finished(Path(against)) if isinstance(against, str) else ())]
+    wanted: object = row["duplicate_of"]
+    for _ in STAGES:
+        if not wanted:
+            return None
+        for folder in folders:
+            found = _row(folder / "documents", "id", wanted)
+            if found is not None:
+                return str(found["url"]), " ".join(str(found["text"])[:_TEXT_CHARS].split())
+        rows = (_row(folder / "ledger", "document_id", wanted) for folder in folders)
+        wanted = next((found["duplicate_of"] for found in rows if found is not None), None)
     return None

@@ -72,6 +72,8 @@ def publish(
             f"{folder}/ledger", rows["ledger"], {"rows in the summary": int(str(summary["ledger_rows"]))}
         )
         check_conservation(f"{folder}/documents", rows["documents"], {"documents kept": int(str(summary["documents"]))})
+        if config.index:
+            check_conservation(f"{folder}/index", rows["index"], {"documents": rows["documents"]})
         data = collect_report_data(job, code, names.get(code, "no target language"), summary, config)
         write_text_atomically(folder / "report.html", render_report(data))
         write_text_atomically(

@@ -150,8 +150,8 @@ CUTS = pa.schema(
         pa.field("removed_chars", pa.int64(), nullable=False),
         pa.field("remaining_chars", pa.int64(), nullable=False),
         pa.field("similarity", pa.float64(), nullable=False),
-        pa.field("duplicate_of", pa.string(), nullable=False),
-        pa.field("duplicate_of_part", pa.int64(), nullable=False),
+        pa.field("duplicate_of", pa.string()),
+        pa.field("duplicate_of_part", pa.int64()),
     ]
 )
 # The largest clusters of near duplicates, each with its best document.

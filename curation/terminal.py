@@ -46,6 +46,7 @@ _STAGE_WORDS = {
     "tokens": "find passages (tokens)",
     "substring": "find repeated passages",
     "cut": "cut documents",
+    "cut_again": "cut documents, second pass",
     "output": "write documents and ledger",
 }
 

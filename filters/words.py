@@ -197,17 +197,29 @@ def word_hash(word: str) -> int:
 
 
 def _hashes(points: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a hash of each word; of a word longer than a stretch its beginning counts."""
+    """Return a hash of each word."""
     if not len(starts) or ends[-1] - starts[0] < _STRETCH:
         return _stretch_hashes(points, starts, ends)
     hashes = np.zeros(len(starts), dtype=np.uint64)
     first = 0
     while first < len(starts):
-        last = max(first + 1, int(np.searchsorted(ends, starts[first] + _STRETCH)))
-        stops = np.minimum(ends[first:last], starts[first] + _STRETCH - 1)
-        hashes[first:last] = _stretch_hashes(points, starts[first:last], stops)
+        last = int(np.searchsorted(ends, starts[first] + _STRETCH))
+        if last > first:
+            hashes[first:last] = _stretch_hashes(points, starts[first:last], ends[first:last])
+        else:
+            last = first + 1
+            hashes[first] = _long_hash(points, int(starts[first]), int(ends[first]))
         first = last
     return hashes
+
+
+def _long_hash(points: NDArray[np.uint32], start: int, end: int) -> np.uint64:
+    """Return the hash of a word that is longer than a stretch."""
+    value = np.zeros(1, dtype=np.uint64)
+    for begin in range(start, end, _STRETCH - 1):
+        stop = min(end, begin + _STRETCH - 1)
+        value = value * np.uint64(_BASE) + _stretch_hashes(points, np.array([begin]), np.array([stop]))
+    return np.uint64(value[0])
 
 
 def _stretch_hashes(

@@ -26,11 +26,15 @@ class BaseCorpus:
         parts: its documents, in parts.
         indexes: file of the index by number of part.
         documents: number of documents.
+        words: of all documents.
+        characters: of all documents.
     """
 
     parts: list[DedupPart] = field(default_factory=list)
     indexes: dict[int, Path] = field(default_factory=dict)
     documents: int = 0
+    words: int = 0
+    characters: int = 0
 
 
 def find_base(corpora: Path, codes: Sequence[str], config: DedupStages, first_part: int) -> BaseCorpus:
@@ -51,7 +55,8 @@ def find_base(corpora: Path, codes: Sequence[str], config: DedupStages, first_pa
         raise UserError(f"{corpora} holds no corpus of {', '.join(codes)}; AGAINST is the OUT folder of an earlier job")
     for code in found:
         folder = corpora / code
-        _check(folder, config)
+        summary = _checked(folder, config)
+        before = base.documents
         for index in sorted((folder / "index").glob("*.parquet")):
             documents = folder / "documents" / index.name
             rows = pq.read_metadata(index).num_rows
@@ -64,22 +69,29 @@ def find_base(corpora: Path, codes: Sequence[str], config: DedupStages, first_pa
             base.parts.append(DedupPart(number, f"base-{code}-{index.stem}", documents, None, checksum, base=True))
             base.indexes[number] = index
             base.documents += rows
+        if base.documents - before != summary["documents"]:
+            raise UserError(f"the index of {folder} lacks documents; run the job that made it again")
+        base.words += summary["words"]
+        base.characters += summary["characters"]
     return base
 
 
-def _check(folder: Path, config: DedupStages) -> None:
+def _checked(folder: Path, config: DedupStages) -> dict[str, int]:
+    """Return the numbers of a corpus after looking whether the job may be compared with it."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         stages = summary["config"]["stages"]
+        numbers = {name: int(summary[name]) for name in ("documents", "words", "characters")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is not a finished corpus: it has no readable summary.json") from error
     if not summary["config"].get("index"):
         raise UserError(f"{folder} has no index; run the job that made it again, with `index: true`")
     if config.minhash is None:
-        return
+        return numbers
     if stages.get("minhash") is None:
         raise UserError(f"{folder} was made without minhash; run that job again, or leave minhash out: SKIP=minhash")
     for name in _SIGNED_WITH:
         own, other = getattr(config.minhash, name), stages["minhash"].get(name)
         if own != other:
             raise UserError(f"{folder} was made with minhash.{name}: {other}, this job has {own}; use the same value")
+    return numbers

@@ -20,7 +20,7 @@ from dedup.cluster import Edges, choose_survivors, components, without_weak_edge
 from dedup.minhash import MinHashConfig
 
 # Of the largest clusters so many are named to the user.
-_NAMED = 20
+_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)

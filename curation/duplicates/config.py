@@ -32,6 +32,11 @@ class DedupStages(StrictModel):
     lines: LinesConfig | None = None
     substring: SubstringConfig | None = SubstringConfig()
 
+    def first_stays(self) -> frozenset[str]:
+        """Return the stages that leave the first occurrence of what they cut where it is."""
+        stages = {"lines": self.lines, "substring": self.substring}
+        return frozenset(name for name, stage in stages.items() if stage is not None and stage.remove == "repeats")
+
     def min_remaining(self) -> dict[str, int | None]:
         """Return the characters that must be left of a document after each stage that cuts, in their order."""
         stages = {"lines": self.lines, "substring": self.substring}

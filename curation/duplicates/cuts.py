@@ -33,12 +33,17 @@ class CutPart:
         gone: files of documents that go already.
         spans: files of spans by stage, in the order of the stages.
         minimum: characters that must be left after each stage, by stage; None for any number.
+        first_stays: stages that leave the first occurrence where it is.
+        lost: files of documents that went in the first pass, in which too little was left of them. What others share
+            with these is not cut out of the others: it would be nowhere.
     """
 
     part: DedupPart
     gone: tuple[Path, ...]
     spans: dict[str, tuple[Path, ...]]
     minimum: dict[str, int | None]
+    first_stays: frozenset[str]
+    lost: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +52,55 @@ class _Found:
     stage: str
     duplicate_of: str
     duplicate_of_part: int
+    source_is_lost: bool
 
 
 def cut_part(payload: object, out: Path, scratch: Path) -> Result:
-    """Write `cuts.parquet`: for each document that loses something, the stretches and whether it goes altogether."""
+    """Write `cuts.parquet`: for each document that loses something, the stretches and whether it goes altogether.
+
+    `lost.npy` names those that go, sorted.
+    """
     assert isinstance(payload, CutPart)
     found = _spans(payload)
     rows = remaining_rows(payload.part, payload.gone)
     wanted = rows[np.isin(rows, sorted(found))]
-    removed = dropped = 0
+    removed, lost = 0, []
     with TableWriter(out / "cuts.parquet", CUTS) as writer:
-        for row, text in _texts(payload.part, wanted):
-            cut = _cut(text, found[row], payload.minimum)
+        for row, identifier, text in _texts(payload.part, wanted):
+            own = [entry for entry in found[row] if not entry.source_is_lost or entry.duplicate_of == identifier]
+            if not own:
+                continue
+            cut = _cut(identifier, text, own, payload.minimum)
             writer.write({"row": row, **cut})
             removed += int(str(cut["removed_chars"]))
-            dropped += cut["dropped_by"] is not None
-    counts = {"documents": len(rows), "cut": len(wanted), "dropped": dropped, "removed_chars": removed}
+            if cut["dropped_by"] is not None:
+                lost.append(identifier)
+    np.save(out / "lost.npy", np.array(sorted(lost), dtype="S32"))
+    counts = {"documents": len(rows), "cut": len(wanted), "dropped": len(lost), "removed_chars": removed}
     return Result(counts)
 
 
 def _spans(payload: CutPart) -> dict[int, list[_Found]]:
     found: dict[int, list[_Found]] = defaultdict(list)
     for stage, paths in payload.spans.items():
-        for row in read_tables(paths, SPANS, payload.part.number).to_pylist():
+        table = read_tables(paths, SPANS, payload.part.number)
+        sources = np.array(table["duplicate_of"].to_pylist(), dtype="S32")
+        lost = np.zeros(len(sources), dtype=np.bool_)
+        for path in payload.lost if stage in payload.first_stays else ():
+            lost |= np.isin(sources, np.load(path))
+        for row, is_lost in zip(table.to_pylist(), lost.tolist(), strict=True):
             span = row["start"], row["end"]
-            found[row["row"]].append(_Found(span, stage, row["duplicate_of"], row["duplicate_of_part"]))
+            entry = _Found(span, stage, row["duplicate_of"], row["duplicate_of_part"], is_lost)
+            found[row["row"]].append(entry)
     return found
 
 
-def _texts(part: DedupPart, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Iterator[tuple[int, str]]:
-    for own, batch in read_documents(part.documents, rows, ("text",)):
-        yield from zip(own.tolist(), batch.column("text").to_pylist(), strict=True)
+def _texts(part: DedupPart, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Iterator[tuple[int, str, str]]:
+    for own, batch in read_documents(part.documents, rows, ("id", "text")):
+        yield from zip(own.tolist(), *(batch.column(name).to_pylist() for name in ("id", "text")), strict=True)
 
 
-def _cut(text: str, found: list[_Found], minimum: Mapping[str, int | None]) -> dict[str, object]:
+def _cut(own_id: str, text: str, found: list[_Found], minimum: Mapping[str, int | None]) -> dict[str, object]:
     """Return the columns of one document."""
     spans: list[Span] = []
     dropped_by, left = None, len(text)
@@ -94,7 +114,7 @@ def _cut(text: str, found: list[_Found], minimum: Mapping[str, int | None]) -> d
             dropped_by = stage
             break
     removed = sum(end - start for start, end in spans)
-    source, source_part = _main_source(found)
+    source, source_part = _main_source(own_id, found)
     return {
         "starts": [start for start, _ in spans],
         "ends": [end for _, end in spans],
@@ -117,11 +137,17 @@ def _stretches(found: list[_Found]) -> list[dict[str, object]]:
     return [dict(zip(("stage", "start", "end", "duplicate_of"), row, strict=True)) for row in sorted(rows)]
 
 
-def _main_source(found: list[_Found]) -> tuple[str, int]:
-    """Return the document that holds most of what is removed; of equal ones the one of the smallest id."""
+def _main_source(own_id: str, found: list[_Found]) -> tuple[str | None, int | None]:
+    """Return the other document that holds most of what is removed; of equal ones the one of the smallest id.
+
+    There is none where the document only repeats itself.
+    """
     spans: dict[tuple[str, int], list[Span]] = defaultdict(list)
     for entry in found:
-        spans[entry.duplicate_of, entry.duplicate_of_part].append(entry.span)
+        if entry.duplicate_of != own_id:
+            spans[entry.duplicate_of, entry.duplicate_of_part].append(entry.span)
+    if not spans:
+        return None, None
     sizes = {source: sum(end - start for start, end in merge_spans(own)) for source, own in spans.items()}
     return min(sizes, key=lambda source: (-sizes[source], source))
 

@@ -1,5 +1,6 @@
 """What a published corpus keeps of its documents, so that a later crawl is deduplicated against it: their order, hashes
-and band keys. Their texts are read only where a new document shares a band key with them.
+and band keys. Their texts are read only where a new document shares a band key with them, and by the stages that look
+inside documents.
 """
 
 from __future__ import annotations

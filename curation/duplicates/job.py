@@ -198,10 +198,18 @@ def _cut(context: Context) -> None:
     found = context.found
     if not found.spans:
         return
-    gone, minimum = found.gone_files, context.config.min_remaining()
-    manifests = context.on_parts(
-        "cut", cut_part, lambda part: CutPart(part, gone, found.spans, minimum), {"minimum": minimum}, context.new_parts
-    )
+    gone, minimum, first_stays = found.gone_files, context.config.min_remaining(), context.config.first_stays()
+    facts: dict[str, object] = {"minimum": minimum, "first_stays": sorted(first_stays)}
+    lost: tuple[Path, ...] = ()
+
+    def payload(part: DedupPart) -> CutPart:
+        return CutPart(part, gone, found.spans, minimum, first_stays, lost)
+
+    manifests = context.on_parts("cut", cut_part, payload, facts, context.new_parts)
+    if any(manifest.counts["dropped"] for manifest in manifests):
+        lost = tuple(manifest.path("lost.npy") for manifest in manifests)
+        facts["lost"] = [manifest.files["lost.npy"] for manifest in manifests]
+        manifests = context.on_parts("cut_again", cut_part, payload, facts, context.new_parts)
     for part, manifest in zip(context.new_parts, manifests, strict=True):
         found.cuts[part.number] = manifest.path("cuts.parquet")
     found.checksums += [manifest.checksum for manifest in manifests]

@@ -107,8 +107,10 @@ def edges_partition(payload: object, out: Path, scratch: Path) -> Result:
         values = np.empty(len(better))
         for start in range(0, len(better), _TOGETHER):
             some = slice(start, start + _TOGETHER)
-            pairs = zip(documents[better[some]].tolist(), documents[worse[some]].tolist(), strict=True)
-            values[some] = [jaccard(store.get(first), store.get(second)) for first, second in pairs]
+            place, own = np.unique(documents[np.concatenate([better[some], worse[some]])], return_inverse=True)
+            sets = store.at(place)
+            pairs = zip(*(half.tolist() for half in np.split(own, 2)), strict=True)
+            values[some] = [jaccard(sets[first], sets[second]) for first, second in pairs]
         return values
 
     config = payload.config

@@ -12,12 +12,15 @@ _MIB = 1 << 20
 # Measured with two million documents (docs/benchmarks.md): bytes of memory for each row of a partition, sorting and
 # looking up included, and what a worker takes before it has read anything.
 _BYTES_PER_HASH, _BYTES_PER_BAND_KEY, _BYTES_PER_ANCHOR, _BYTES_PER_LINE = 100, 72, 200, 120
+_BYTES_PER_EMBEDDING = 8 * 1024  # of 1,024 numbers, twice
 _WORKER_BYTES, _DRIVER_BYTES = 260 * _MIB, 700 * _MIB
 # A part holds at most 32 MiB of text, which is there as characters, words and numbers at once.
-_PART_BYTES = 320 * _MIB
-# A partition is kept below this much memory, and below half of what a worker may take.
-_PARTITION_BYTES = 256 * _MIB
-_TOKENS_PER_ANCHOR = 12
+_PART_BYTES, _BYTES_PER_CHARACTER = 320 * _MIB, 10
+# A partition is kept below the first of these, or the next ones where memory is short. The steps are large, so that a
+# job that goes on where it stopped mostly finds the partitions that it had.
+_PARTITION_BYTES = tuple(size * _MIB for size in (256, 128, 64, 32, 16))
+# Windows of k tokens have anchors of k/2: some two of k/2 tokens are one (`dedup.winnow`).
+_ANCHORS_PER_WINDOW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,16 @@ class Load:
     Attributes:
         documents: number of documents, those of a corpus that stands already included.
         base_documents: number of these.
-        words: of all new documents.
-        characters: of all new documents.
+        words: of all documents.
+        characters: of all documents.
+        parts: number of parts.
     """
 
     documents: int
     base_documents: int = 0
     words: int = 0
     characters: int = 0
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,14 @@ class Plan:
     @property
     def task_bytes(self) -> int:
         """Memory of the largest task, its worker included."""
-        return _WORKER_BYTES + max((_PART_BYTES, *(step.task_bytes for step in self.steps)))
+        part = min(_PART_BYTES, self.load.characters * _BYTES_PER_CHARACTER)
+        return _WORKER_BYTES + max((part, *(step.task_bytes for step in self.steps)))
 
     @property
     def needed_bytes(self) -> int:
         """Memory of all workers and of the driver, when all run the largest task."""
-        return self.workers * self.task_bytes + _DRIVER_BYTES
+        tasks = max((self.load.parts, *(step.partitions for step in self.steps)))
+        return min(self.workers, tasks) * self.task_bytes + _DRIVER_BYTES
 
     @property
     def disk_bytes(self) -> int:
@@ -101,9 +108,10 @@ def make_plan(load: Load, config: DedupStages, workers: int, memory_bytes: int |
         workers: tasks at a time.
         memory_bytes: memory that is available; None takes partitions as on a machine that has enough.
     """
-    limit = _PARTITION_BYTES
+    limit = _PARTITION_BYTES[0]
     if memory_bytes is not None:
-        limit = min(limit, max(16 * _MIB, ((memory_bytes - _DRIVER_BYTES) // workers - _WORKER_BYTES) // 2))
+        most = ((memory_bytes - _DRIVER_BYTES) // workers - _WORKER_BYTES) // 2
+        limit = next((size for size in _PARTITION_BYTES if size <= most), _PARTITION_BYTES[-1])
     steps = []
     for stage, rows, row_bytes, configured, disk in _stages(load, config):
         count = configured or max(1, -(-rows * row_bytes // limit))
@@ -113,7 +121,6 @@ def make_plan(load: Load, config: DedupStages, workers: int, memory_bytes: int |
 
 def _stages(load: Load, config: DedupStages) -> list[tuple[str, int, int, int | None, int]]:
     """Return for each stage its rows, bytes of memory a row, the partitions that are configured, and bytes on disk."""
-    own = load.documents - load.base_documents
     stages: list[tuple[str, int, int, int | None, int]] = []
     if config.same_url is not None:
         stages.append(("same_url", load.documents, _BYTES_PER_HASH, config.same_url.partitions, load.documents * 32))
@@ -124,13 +131,17 @@ def _stages(load: Load, config: DedupStages) -> list[tuple[str, int, int, int | 
         # Keys for the shuffle and for the index, buckets, and the shingles of every document at worst.
         disk = keys * (16 + 8 + 16) + load.words * 8
         stages.append(("minhash", keys, _BYTES_PER_BAND_KEY, config.minhash.partitions, disk))
+    if config.semantic is not None:
+        short = min(load.documents, config.semantic.max_documents)
+        stages.append(("semantic", short, _BYTES_PER_EMBEDDING, 1, load.documents * _BYTES_PER_EMBEDDING // 2))
     if config.lines is not None:
-        lines = max(own, load.characters // 60)
+        lines = max(load.documents, load.characters // 60)
         stages.append(("lines", lines, _BYTES_PER_LINE, config.lines.partitions, lines * 48))
     if config.substring is not None:
         # Punctuation marks are tokens, too; where no spaces stand between words, letters are.
         tokens = max(int(load.words * 1.3), load.characters // 6)
-        anchors = tokens // _TOKENS_PER_ANCHOR
+        width = min(config.substring.min_tokens, config.substring.min_tokens_unspaced)
+        anchors = tokens * _ANCHORS_PER_WINDOW // width
         disk = tokens * 16 + load.characters * 2 + anchors * 32
         stages.append(("substring", anchors, _BYTES_PER_ANCHOR, config.substring.partitions, disk))
     return stages
@@ -148,6 +159,8 @@ def check_plan(plan: Plan, free_disk_bytes: int, done_bytes: int, place: str) ->
     Raises:
         UserError: memory or disk does not suffice; the message says how much is missing and what to do.
     """
+    if not plan.steps:
+        return
     if plan.memory_bytes is not None and plan.needed_bytes > plan.memory_bytes:
         raise UserError(
             f"deduplication of {plan.load.documents:,} documents needs {_gib(plan.needed_bytes)} of memory with "

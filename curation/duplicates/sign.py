@@ -167,25 +167,31 @@ class ShingleStore:
             paths: files of shingles by the number of their part.
         """
         self._paths = dict(paths)
-        self._open: dict[int, tuple[dict[int, int], NDArray[np.int64], NDArray[np.uint64]]] = {}
+        # Rows, offsets and shingles by part.
+        self._open: dict[int, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]] = {}
 
-    def get(self, place: int) -> NDArray[np.uint64]:
-        """Return the distinct shingles of the document at a place.
+    def at(self, place: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
+        """Return the distinct shingles of the documents at some places, which rise.
 
         Raises:
-            KeyError: it is no candidate.
+            KeyError: one of them is no candidate.
         """
-        part, row = place >> 32, place & 0xFFFFFFFF
-        if part not in self._open:
-            self._open[part] = self._open_part(self._paths[part])
-        index, offsets, values = self._open[part]
-        number = index[row]
-        return values[offsets[number] : offsets[number + 1]]
+        numbers, rows = parts_and_rows(place)
+        found: list[NDArray[np.uint64]] = []
+        borders = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(numbers)]
+        for start, end in pairwise(borders):
+            stored, offsets, values = self._part(int(numbers[start]))
+            index = np.searchsorted(stored, rows[start:end])
+            if not len(stored) or (stored[np.minimum(index, len(stored) - 1)] != rows[start:end]).any():
+                raise KeyError(f"part {numbers[start]} has no shingles for some of its rows")
+            ends = zip(offsets[index].tolist(), offsets[index + 1].tolist(), strict=True)
+            found += [values[first:last] for first, last in ends]
+        return found
 
-    @staticmethod
-    def _open_part(path: Path) -> tuple[dict[int, int], NDArray[np.int64], NDArray[np.uint64]]:
-        with pa.ipc.open_file(pa.memory_map(str(path))) as file:
-            batch = file.get_batch(0)
-        rows, lists = batch.column("row").to_numpy(), batch.column("shingles")
-        index = {int(row): number for number, row in enumerate(rows)}
-        return index, lists.offsets.to_numpy(), lists.values.to_numpy()
+    def _part(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+        if number not in self._open:
+            with pa.ipc.open_file(pa.memory_map(str(self._paths[number]))) as file:
+                batch = file.get_batch(0)
+            lists = batch.column("shingles")
+            self._open[number] = batch.column("row").to_numpy(), lists.offsets.to_numpy(), lists.values.to_numpy()
+        return self._open[number]

@@ -213,3 +213,12 @@ def test_no_character_has_another_hash_in_lower_case() -> None:
     text = " ".join(map(chr, range(0x110000)))
     found = find_words(text, code_points(text), segmenter)
     assert [word_hash(word) for word in word_list(text, segmenter)] == found.hashes.tolist()
+
+
+def test_endless_words_differ_in_their_tails() -> None:
+    words = ["x" * 200_000 + tail for tail in ("a", "b", "ab", "")]
+    hashes = [word_hash(word) for word in words]
+    assert len(set(hashes)) == 4
+    joined = " ".join(["before", *words, "after"])
+    found = find_words(joined, code_points(joined), segmenter_for("en", "spaces")).hashes.tolist()
+    assert found == [word_hash("before"), *hashes, word_hash("after")]

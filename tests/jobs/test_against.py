@@ -104,6 +104,34 @@ def test_substrings_of_the_corpus_are_cut_from_the_new_crawl(
     assert span["duplicate_of"] in {row["id"] for row in base.documents("el") if row["url"] == "http://a.gr/2"}
 
 
+def test_an_index_is_made_when_it_is_asked_for_later(run_job: Job, crawl: list[dict[str, str]], tmp_path: Path) -> None:
+    """Results of a job without one are at hand, and must not be taken for those of a job with one."""
+    source = write(tmp_path / "old.jsonl", crawl[:5])
+    without = config(tmp_path / "without.yaml", index=False)
+    assert run_job("el", source, tmp_path / "out", "--config", str(without)).code == 0
+    again = run_job("el", source, tmp_path / "new", "--config", str(without), "--against", str(tmp_path / "out"))
+    assert again.code == 2
+    assert "has no index" in again.stderr
+    for seed in (1, 2):
+        stages = {**RULES_OFF["stages"], "minhash": {"seed": seed}}
+        with_index = config(tmp_path / f"{seed}.yaml", stages=stages)
+        assert run_job("el", source, tmp_path / "out", "--config", str(with_index)).code == 0
+        near = write(tmp_path / "near.jsonl", [changed(row) for row in crawl[:5]])
+        options = ("--config", str(with_index), "--against", str(tmp_path / "out"))
+        done = run_job("el", near, tmp_path / f"new-{seed}", *options)
+        assert done.code == 0, done.stderr
+        assert done.documents("el") == []
+
+
+def test_crawls_of_files_of_one_name_have_documents_of_different_names(
+    run_job: Job, base: Finished, crawl: list[dict[str, str]], tmp_path: Path
+) -> None:
+    settings = ("--config", str(config(tmp_path / "c.yaml")))
+    done = run_job("el", write(tmp_path / "old.jsonl", crawl[40:]), tmp_path / "out", *settings)
+    assert done.code == 0, done.stderr
+    assert not {row["id"] for row in done.documents("el")} & {row["id"] for row in base.documents("el")}
+
+
 def test_what_cannot_be_compared_with_is_named(run_job: Job, base: Finished, sample: Path, tmp_path: Path) -> None:
     def message(*options: str) -> str:
         done = run_job("el", sample, tmp_path / "out", *options)
@@ -117,4 +145,4 @@ def test_what_cannot_be_compared_with_is_named(run_job: Job, base: Finished, sam
     unfinished = shutil.copytree(base.out / "el", tmp_path / "unfinished" / "el").parent
     (unfinished / "el" / "summary.json").unlink()
     assert "not a finished corpus" in message("--against", str(unfinished))
-    assert "cannot be replaced" in message("--against", str(tmp_path / "out"))
+    assert "cannot be replaced" in message("--against", str(tmp_path / "unfinished" / ".." / "out"))

@@ -18,12 +18,21 @@ CONFIG = DedupStages()
 @given(st.integers(0, 10**9), st.integers(1, 64), st.integers(2 * GIB, 512 * GIB))
 def test_more_documents_take_more_partitions_and_not_more_memory(documents: int, workers: int, memory: int) -> None:
     plan = make_plan(Load(documents, 0, documents * 500, documents * 3000), CONFIG, workers, memory)
-    few = make_plan(Load(1, 0, 500, 3000), CONFIG, workers, memory)
     for step in plan.steps:
         assert step.partitions >= 1
         assert step.task_bytes <= 256 << 20
         assert step.task_bytes * step.partitions <= step.rows * 1000
-    assert plan.needed_bytes <= few.needed_bytes + workers * (256 << 20)
+    assert plan.needed_bytes <= (workers * 580 + 700) << 20
+    most = ((memory - (700 << 20)) // workers - (260 << 20)) // 2
+    if most >= 16 << 20:
+        assert max(step.task_bytes for step in plan.steps) <= most
+
+
+def test_a_small_job_fits_on_a_small_machine_whatever_its_workers() -> None:
+    plan = make_plan(Load(3, 0, 900, 5000, parts=1), CONFIG, 64, 2 * GIB)
+    check_plan(plan, 1 << 30, 0, "/out")
+    nothing = DedupStages(exact=None, minhash=None, substring=None)
+    check_plan(make_plan(Load(10**9, 0, 10**12, 10**13), nothing, 64, 1), 0, 0, "/out")
 
 
 def test_partitions_that_are_configured_are_taken() -> None:
