@@ -92,7 +92,8 @@ def draw(costs: dict[int, Cost], workers: int) -> None:
         Line("as the documents grow", [cpu[0] * size / sizes[0] for size in sizes], guide=True),
     ]
     memory = [
-        Line(f"largest {kind}", [cost.peaks[kind].rss for cost in costs.values()]) for kind in ("worker", "driver")
+        Line(name, [cost.peaks[kind].rss for cost in costs.values()])
+        for kind, name in (("worker", "largest worker"), ("driver", "driver"))
     ]
     panels = [Panel("Seconds", sizes, seconds, logarithmic=True), Panel("Peak memory, MiB", sizes, memory)]
     write_chart(CHART, panels, "documents of 300 words")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import cache, lru_cache
 
 import numpy as np
@@ -18,7 +19,7 @@ LETTER, DIGIT, UPPER, LOWER, PUNCTUATION, SYMBOL, CONTROL, WORD, JOINER, LEAD, C
     1 << bit for bit in range(11)
 )
 _FLAG_BITS, _BLOCK_BITS = 11, 6
-_CODE_POINTS = 0x110000
+_CODE_POINTS, _ASSIGNED = 0x110000, 0x40000
 PUNCTUATION_MARKS = (
     ".,;:!?¡¿'\"`()[]{}<>«»‹›‘’‚‛“”„‟-‐‑‒–—―…/\\&@*%·•†‡§¶"
     "،؛؟٪٫٬۔।॥၊။።፣፤፥፦፧፨、。〃〈〉《》「」『』【】〔〕！（），．／：；？～｡｢｣､･՝՛՜՞։׀׃׳״ๆฯ๏๚๛"
@@ -130,15 +131,12 @@ def _blocks() -> NDArray[np.uint32]:
 
 
 def _flags() -> NDArray[np.uint16]:
-    points = np.arange(_CODE_POINTS, dtype="<u4")
-    points[0xD800:0xE000] = 0  # surrogates are no characters
-    characters = points.view("<U1")
-    letter, digit = np.strings.isalpha(characters), np.strings.isdigit(characters)
+    letter, digit = _having(np.strings.isalpha), _having(np.strings.isdigit)
     digit &= ~letter
     punctuation, joiner = _members(PUNCTUATION_MARKS), _members(_JOINERS)
-    space = np.strings.isspace(characters)
+    space = _having(np.strings.isspace)
     mark = in_ranges(np.arange(_CODE_POINTS, dtype=np.uint32), _MARKS)
-    word = np.strings.isalnum(characters) | _members("_")
+    word = _having(np.strings.isalnum) | _members("_")
     plain = ~(letter | digit | punctuation | space | mark)
     for point in np.flatnonzero(~(letter | digit | space)[:0x10000]).tolist():
         if unicodedata.category(chr(point)).startswith("M"):
@@ -151,8 +149,8 @@ def _flags() -> NDArray[np.uint16]:
     return _pack(
         (LETTER, letter),
         (DIGIT, digit),
-        (UPPER, letter & np.strings.isupper(characters)),
-        (LOWER, letter & np.strings.islower(characters)),
+        (UPPER, letter & _having(np.strings.isupper)),
+        (LOWER, letter & _having(np.strings.islower)),
         (PUNCTUATION, punctuation & ~letter & ~digit),
         (SYMBOL, symbol),
         (CONTROL, control),
@@ -161,6 +159,15 @@ def _flags() -> NDArray[np.uint16]:
         (LEAD, _members(_LEADS)),
         (CONTINUATION, continuation),
     )
+
+
+def _having(test: Callable[[NDArray[np.str_]], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Return which code points have a property of letters, digits or spaces: none beyond the third plane has one."""
+    points = np.arange(_ASSIGNED, dtype="<u4")
+    points[0xD800:0xE000] = 0  # surrogates are no characters
+    table = np.zeros(_CODE_POINTS, dtype=np.bool_)
+    table[:_ASSIGNED] = test(points.view("<U1"))
+    return table
 
 
 def _members(characters: str) -> NDArray[np.bool_]:
