@@ -151,6 +151,7 @@ def _distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
 
 
+@cache
 def _version(library: str) -> str:
     return ",".join(
         f"{name}={importlib.metadata.version(name)}" for name in sorted(set(_distributions().get(library, [])))

@@ -21,7 +21,10 @@ MINIMUM = 0.7
 CONFIG = MinHashConfig(min_similarity=MINIMUM)
 # Few words, so that random texts meet often, some nearly and some quite equal.
 WORDS = st.lists(st.sampled_from(["ένα", "δύο", "Τρία", "πέντε"]), min_size=0, max_size=12)
-TEXTS = st.lists(WORDS.map(" ".join), min_size=1, max_size=25)
+# Windows over one text: chains, of which neighbours are alike and the ends are not.
+LONG = [f"λέξη{number}" for number in range(45)]
+WINDOWS = st.tuples(st.integers(0, 15), st.integers(24, 30)).map(lambda own: LONG[own[0] : own[0] + own[1]])
+TEXTS = st.lists(st.one_of(WORDS, WINDOWS).map(" ".join), min_size=1, max_size=25)
 
 
 def config(partitions: int) -> MinHashConfig:
