@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from curation.charts import duration
 from curation.charts import size as filesize
 from curation.crawl import HEARTBEAT
 from curation.duplicates.plan import Plan
@@ -123,14 +124,16 @@ def print_plan(console: Console, plan: Plan) -> None:
     base = f", {load.base_documents:,} of them in the corpus that stands" if load.base_documents else ""
     console.print(f"deduplication: {load.documents:,} documents{base}, {load.words:,} words", highlight=False)
     for step in plan.steps:
+        partitions = f"{step.partitions:,} partition{'s' if step.partitions > 1 else ''}"
         console.print(
-            f"  {step.stage}: {step.rows:,} rows in {step.partitions} partitions, {filesize(step.task_bytes)} of "
+            f"  {step.stage}: {step.rows:,} rows in {partitions}, {filesize(step.task_bytes)} of "
             f"memory a task, up to {filesize(step.disk_bytes)} on disk",
             highlight=False,
             soft_wrap=True,
         )
     available = f" of {filesize(plan.memory_bytes)} available" if plan.memory_bytes is not None else ""
-    console.print(f"  {plan.workers} workers: {filesize(plan.needed_bytes)}{available}", highlight=False)
+    needs = f"{filesize(plan.needed_bytes)}{available}, about {duration(max(1.0, plan.seconds))}"
+    console.print(f"  {plan.workers} workers: {needs}", highlight=False, soft_wrap=True)
 
 
 def print_summary(console: Console, summaries: Mapping[str, Mapping[str, object]], out: Path) -> None:

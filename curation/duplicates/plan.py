@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from configs.errors import UserError
@@ -16,6 +15,9 @@ _BYTES_PER_EMBEDDING = 8 * 1024  # of 1,024 numbers, twice
 _WORKER_BYTES, _DRIVER_BYTES = 260 * _MIB, 700 * _MIB
 # A part holds at most 32 MiB of text, which is there as characters, words and numbers at once.
 _PART_BYTES, _BYTES_PER_CHARACTER = 320 * _MIB, 10
+# Measured, too (docs/benchmarks.md): processor seconds of exact and near deduplication for each document and word, and
+# of the stages inside documents for each character.
+_S_PER_DOCUMENT, _S_PER_WORD, _S_PER_CHARACTER = 40e-6, 0.33e-6, 0.03e-6
 # A partition is kept below the first of these, or the next ones where memory is short. The steps are large, so that a
 # job that goes on where it stopped mostly finds the partitions that it had.
 _PARTITION_BYTES = tuple(size * _MIB for size in (256, 128, 64, 32, 16))
@@ -94,6 +96,14 @@ class Plan:
         return min(self.workers, tasks) * self.task_bytes + _DRIVER_BYTES
 
     @property
+    def seconds(self) -> float:
+        """About how long it will take: as long as on the machine that was measured, with as many workers as here."""
+        stages = {step.stage for step in self.steps}
+        whole = self.load.documents * _S_PER_DOCUMENT + self.load.words * _S_PER_WORD if stages else 0.0
+        inside = self.load.characters * _S_PER_CHARACTER * len(stages & {"lines", "substring"})
+        return (whole + inside) / self.workers
+
+    @property
     def disk_bytes(self) -> int:
         """What all stages write between them."""
         return sum(step.disk_bytes for step in self.steps)
@@ -163,9 +173,8 @@ def check_plan(plan: Plan, free_disk_bytes: int, done_bytes: int, place: str) ->
         return
     if plan.memory_bytes is not None and plan.needed_bytes > plan.memory_bytes:
         raise UserError(
-            f"deduplication of {plan.load.documents:,} documents needs {_gib(plan.needed_bytes)} of memory with "
-            f"{plan.workers} workers, {_gib(plan.memory_bytes)} are available; take fewer WORKERS, or more partitions "
-            f"({_named(plan.steps)})"
+            f"deduplication of {plan.load.documents:,} documents needs {_gib(plan.needed_bytes)} of memory, "
+            f"{_gib(plan.memory_bytes)} are available; {_advice(plan)}"
         )
     needed = max(0, plan.disk_bytes - done_bytes)
     if needed > free_disk_bytes:
@@ -175,8 +184,14 @@ def check_plan(plan: Plan, free_disk_bytes: int, done_bytes: int, place: str) ->
         )
 
 
-def _named(steps: Sequence[Step]) -> str:
-    return ", ".join(f"{step.stage}.partitions is {step.partitions}" for step in steps)
+def _advice(plan: Plan) -> str:
+    """Return what may help: only what would change the figure."""
+    ways = [f"fewer WORKERS (they are {plan.workers})"] if plan.workers > 1 else []
+    large = [step for step in plan.steps if step.task_bytes > _PARTITION_BYTES[-1]]
+    if large:
+        named = ", ".join(f"{step.stage}.partitions is {step.partitions}" for step in large)
+        ways.append(f"more partitions ({named})")
+    return f"take {', or '.join([*ways, 'a machine with more'])}"
 
 
 def _gib(size: int) -> str:

@@ -35,6 +35,13 @@ def test_a_small_job_fits_on_a_small_machine_whatever_its_workers() -> None:
     check_plan(make_plan(Load(10**9, 0, 10**12, 10**13), nothing, 64, 1), 0, 0, "/out")
 
 
+def test_time_grows_with_the_work_and_shrinks_with_the_workers() -> None:
+    one = make_plan(Load(10**6, 0, 5 * 10**8, 3 * 10**9), CONFIG, 1).seconds
+    assert 100 < one < 1000  # 10,000 documents of 500 words a second and core, passages at 30 MB/s
+    assert make_plan(Load(10**7, 0, 5 * 10**9, 3 * 10**10), CONFIG, 1).seconds == pytest.approx(10 * one)
+    assert make_plan(Load(10**6, 0, 5 * 10**8, 3 * 10**9), CONFIG, 4).seconds == pytest.approx(one / 4)
+
+
 def test_partitions_that_are_configured_are_taken() -> None:
     config = CONFIG.model_copy(update={"exact": ExactConfig(partitions=7), "minhash": MinHashConfig(partitions=9)})
     plan = make_plan(Load(10), config, 1)
@@ -44,7 +51,7 @@ def test_partitions_that_are_configured_are_taken() -> None:
 def test_what_needs_more_memory_than_there_is_is_refused() -> None:
     load = Load(1_000_000, 0, 500_000_000, 3_000_000_000)
     plan = make_plan(load, CONFIG, 8, 2 * GIB)
-    with pytest.raises(UserError, match=r"needs .* GiB of memory with 8 workers, 2\.0 GiB are available; .*WORKERS"):
+    with pytest.raises(UserError, match=r"needs .* GiB of memory, 2\.0 GiB are available; .*WORKERS \(they are 8\)"):
         check_plan(plan, 10**15, 0, "/out")
     config = CONFIG.model_copy(update={"minhash": MinHashConfig(partitions=1)})
     crowded = make_plan(Load(10**9, 0, 1, 1), config, 1, 16 * GIB)
