@@ -10,7 +10,7 @@ from curation.duplicates.config import DedupStages
 _MIB = 1 << 20
 # Measured with two million documents (docs/benchmarks.md): bytes of memory for each row of a partition, sorting and
 # looking up included, and what a worker takes before it has read anything.
-_BYTES_PER_HASH, _BYTES_PER_BAND_KEY, _BYTES_PER_ANCHOR, _BYTES_PER_LINE = 100, 72, 200, 120
+_BYTES_PER_HASH, _BYTES_PER_BAND_KEY, _BYTES_PER_ANCHOR, _BYTES_PER_LINE = 100, 96, 200, 120
 _BYTES_PER_EMBEDDING = 8 * 1024  # of 1,024 numbers, twice
 _WORKER_BYTES, _DRIVER_BYTES = 260 * _MIB, 700 * _MIB
 # A part holds at most 32 MiB of text, which is there as characters, words and numbers at once.

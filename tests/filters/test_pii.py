@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from configs.languages import load_languages
+from curation.record_schema import PII_KINDS
 from filters.phones import REGIONS
 from filters.pii import KINDS, PiiConfig, replace_pii
 from tests.strategies import ANY_TEXT
@@ -313,3 +314,7 @@ def test_time_grows_with_the_length_and_not_with_its_square(piece: str) -> None:
     start = time.perf_counter()
     replace_pii(text, CONFIG, REGIONS["en"])
     assert time.perf_counter() - start < 20
+
+
+def test_the_tables_count_every_kind() -> None:
+    assert PII_KINDS == KINDS
