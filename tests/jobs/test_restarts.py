@@ -58,8 +58,11 @@ def worker_line(process: psutil.Process) -> str:
         return ""
 
 
-def run_and_kill(sample: Path, out: Path, after_s: float) -> bool:
-    """Start a job and kill its driver; True when it was still running."""
+def run_and_kill(sample: Path, out: Path, after_s: float, after_phase: str | None = None) -> bool:
+    """Start a job and kill its driver; True when it was still running.
+
+    It is killed after some seconds, or before that when a phase has left its first results.
+    """
     with subprocess.Popen(
         command(LANGUAGES, sample, out, "--workers", "2"),
         cwd=ROOT,
@@ -67,11 +70,13 @@ def run_and_kill(sample: Path, out: Path, after_s: float) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
-        try:
-            process.wait(after_s)
-        except subprocess.TimeoutExpired:
-            kill_family(process)
-            return True
+        end = time.monotonic() + after_s
+        while process.poll() is None:
+            reached = after_phase is not None and any(out.glob(f".work/*/{after_phase}/*"))
+            if reached or time.monotonic() > end:
+                kill_family(process)
+                return True
+            time.sleep(0.02)
     return False
 
 
@@ -101,11 +106,12 @@ def test_killing_the_driver_at_random_moments_changes_nothing(
     assert killed >= 6
 
 
+@pytest.mark.parametrize("phase", ["measure", "sign", "substring"])
 def test_killing_the_driver_once_and_resuming(
-    run_job: Job, sample: Path, tmp_path: Path, reference: tuple[dict[str, str], float]
+    phase: str, run_job: Job, sample: Path, tmp_path: Path, reference: tuple[dict[str, str], float]
 ) -> None:
     out = tmp_path / "out"
-    assert run_and_kill(sample, out, reference[1] * 0.6)
+    assert run_and_kill(sample, out, 300, after_phase=phase)
     done = run_job(LANGUAGES, sample, out, "--workers", "2")
     assert done.code == 0, done.stderr
     assert fingerprint(done.out) == reference[0]
