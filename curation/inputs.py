@@ -78,16 +78,16 @@ def find_inputs(pattern: str) -> list[InputFile]:
             found[entry.url] = entry
     if not found:
         raise UserError("INPUT is empty: name a WARC, WET, ARC, JSONL or Parquet file, a folder, a glob or an URL")
-    common = _common_folder(list(found))
+    common = common_folder(list(found))
     inputs = [InputFile(url[len(common) :], url, e.format, e.size_bytes, e.version) for url, e in found.items()]
     return sorted(inputs, key=lambda entry: entry.name)
 
 
 def _find(part: str) -> Iterator[InputFile]:
     try:
-        fs, chosen = _list(part)
+        fs, chosen = list_files(part)
         known = [path for path in chosen if format_of(path)]
-        found = [_describe(fs, path) for path in known]
+        found = [describe_file(fs, path) for path in known]
     except UserError:
         raise
     except Exception as error:  # every store raises errors of its own: missing credentials, a bucket that is not there
@@ -100,7 +100,7 @@ def _find(part: str) -> Iterator[InputFile]:
     yield from found
 
 
-def _list(part: str) -> tuple[AbstractFileSystem, list[str]]:
+def list_files(part: str) -> tuple[AbstractFileSystem, list[str]]:
     """Return the file system of a part of INPUT and all files that it means."""
     fs, path = url_to_fs(os.path.expanduser(part) if "://" not in part else part)
     if any(character in part for character in "*?["):
@@ -110,7 +110,8 @@ def _list(part: str) -> tuple[AbstractFileSystem, list[str]]:
     return fs, [str(path)] if fs.exists(path) else []
 
 
-def _describe(fs: AbstractFileSystem, path: str) -> InputFile:
+def describe_file(fs: AbstractFileSystem, path: str) -> InputFile:
+    """Return what identifies a file: address, size and version."""
     info = fs.info(path)
     protocols = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
     if "file" in protocols:
@@ -123,7 +124,7 @@ def _describe(fs: AbstractFileSystem, path: str) -> InputFile:
     return InputFile(path, url, cast(Format, format_of(path)), int(info.get("size") or 0), version)
 
 
-def _common_folder(urls: list[str]) -> str:
+def common_folder(urls: list[str]) -> str:
     """Return the longest prefix, up to a slash, that all urls share."""
     prefix = os.path.commonprefix(urls) if len(urls) > 1 else urls[0]  # noqa: RUF071  (URLs, cut at a slash below)
     return prefix[: prefix.rfind("/") + 1]

@@ -20,7 +20,7 @@ from pathlib import Path
 from configs.errors import UserError
 from curation.store import Manifest, commit, read_manifest, scratch_folder
 
-PACKAGES = ("configs", "filters", "dedup", "curation")
+PACKAGES = ("configs", "filters", "dedup", "curation", "mixing")
 
 
 @dataclass(slots=True)

@@ -16,7 +16,8 @@ CORPUS = sorted((ROOT / "configs" / "corpus").glob("*.yaml"))
 
 def test_there_are_configurations() -> None:
     assert {path.name for path in CORPUS} >= {"default.yaml"}
-    known = {*CORPUS, ROOT / "configs" / "languages.yaml"}
+    parallel = {ROOT / "configs" / "parallel" / f"{name}.yaml" for name in ("templates", "language_names")}
+    known = {*CORPUS, *parallel, ROOT / "configs" / "languages.yaml"}
     assert set((ROOT / "configs").rglob("*.yaml")) == known
 
 

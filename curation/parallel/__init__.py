@@ -1,0 +1,1 @@
+"""Parallel corpora: from OPUS and CCAligned files to filtered pairs and documents."""

@@ -1,0 +1,1 @@
+"""Parallel sentence pairs: measures and rules, LASER scores."""

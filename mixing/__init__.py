@@ -1,0 +1,1 @@
+"""Corpora and pairs into token shards and mixture manifests."""
