@@ -76,13 +76,15 @@ class CorpusJob:
         """
         self._languages, self._inputs, self._out = tuple(languages), list(inputs), out
         self._config, self._stages, self._runner = config, config.stages, runner
+        self._deduplication = config.stages.of_deduplication()
+        self._segmentations = {own.code: own.segmentation for own in self._languages}
         self._work = work_folder(out, languages)
         self._profiles = {own.code: (profiles or {}).get(own.code, Profile(own.code)) for own in self._languages}
         self._rules = {own.code: self._rules_of(own) for own in self._languages if self._stages.rules is not None}
         self._resources = gather_resources(self._languages, self._stages.measure, self._profiles)
         self._against = against
         if against is not None:
-            find_base(against, [own.code for own in self._languages], self._stages.of_deduplication(), 0)
+            find_base(against, [own.code for own in self._languages], self._deduplication, 0)
         self._seconds: dict[str, float] = {}
         self._tasks: list[Task] = []
         self._benchmarks: tuple[tuple[BenchmarkFile, ...], ContaminationConfig] | None = None
@@ -194,10 +196,9 @@ class CorpusJob:
     def _decide(self, parts: list[Part], measured: list[Manifest]) -> list[Manifest]:
         rules = {code: {name: _dump(bounds) for name, bounds in own.items()} for code, own in self._rules.items()}
         contamination, benchmarks = self._stages.contamination, self._benchmarks
-        segmentations = {language.code: language.segmentation for language in self._languages}
         facts = {
             "rules": rules,
-            "segmentations": segmentations,
+            "segmentations": self._segmentations,
             "contamination": _dump(contamination),
             "benchmarks": [(file.name, file.sha256) for file in benchmarks[0]] if benchmarks is not None else [],
         }
@@ -207,7 +208,7 @@ class CorpusJob:
                 part.name,
                 decide_part,
                 DecideShard(
-                    part.documents_path, manifest.path("measures.parquet"), self._rules, benchmarks, segmentations
+                    part.documents_path, manifest.path("measures.parquet"), self._rules, benchmarks, self._segmentations
                 ),
                 {**facts, "input": part.checksum, "measures": manifest.checksum},
                 self._work,
@@ -224,7 +225,7 @@ class CorpusJob:
             )
             for part, manifest in zip(parts, decided, strict=True)
         ]  # fmt: skip
-        config = self._stages.of_deduplication()
+        config = self._deduplication
         base = BaseCorpus()
         if self._against is not None:
             base = find_base(self._against, [own.code for own in self._languages], config, len(parts))
@@ -240,9 +241,8 @@ class CorpusJob:
         if self._on_plan is not None:
             self._on_plan(plan)
         check_plan(plan, free_disk_bytes(self._out), self._written_before(), str(self._out))
-        segmentations = {language.code: language.segmentation for language in self._languages}
         job = Deduplication(
-            [*own, *base.parts], load.documents, config, segmentations, self._work, self._run, base.indexes, plan
+            [*own, *base.parts], load.documents, config, self._segmentations, self._work, self._run, base.indexes, plan
         )
         return job.find(), base
 
@@ -266,10 +266,10 @@ class CorpusJob:
                 ledgers=(part.ledger_path, manifest.path("ledger.parquet")),
                 gone=found.gone,
                 cuts=found.cuts.get(part.number),
-                min_remaining=self._stages.of_deduplication().min_remaining(),
+                min_remaining=self._deduplication.min_remaining(),
                 sizes=(found.sizes, found.size_partition(part.number)),
                 index=found.index_files(part.number) if self._config.index else None,
-                segmentations={language.code: language.segmentation for language in self._languages},
+                segmentations=self._segmentations,
                 languages=codes,
                 buckets=buckets,
                 report=self._config.report,

@@ -124,23 +124,3 @@ def _halves(digests: list[bytes]) -> NDArray[np.uint64]:
 def _spaces() -> NDArray[np.bool_]:
     """Return which code points are white space; behind the last of them stands one for all that follow."""
     return np.array([chr(point).isspace() for point in range(_LAST_SPACE + 2)])
-
-
-def equal_lines(
-    first: NDArray[np.uint64], second: NDArray[np.uint64], min_count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the lines whose key occurs often enough, and for each the number of its key; keys rise.
-
-    Args:
-        first: the first halves of the keys, shape (L,).
-        second: the second halves, shape (L,).
-        min_count: how often is often enough.
-    """
-    order = np.lexsort((second, first))
-    first, second = first[order], second[order]
-    new = np.ones(len(order), dtype=np.bool_)
-    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-    counts = np.diff(np.append(np.flatnonzero(new), len(order)))
-    often = np.repeat(counts >= min_count, counts)
-    number = np.cumsum(new[often]) - 1
-    return order[often], number

@@ -84,7 +84,7 @@ class RulesConfig(StrictModel):
             if unknown := sorted(set(place) - set(MEASURES)):
                 raise ValueError(f"unknown measure {unknown[0]!r}; the measures are: {', '.join(MEASURES)}")
             for name, bounds in place.items():
-                for side, value in _sides(bounds):
+                for side, value in sides_of(bounds):
                     if (reason := out_of_range(name, side, value)) is not None:
                         raise ValueError(f"{reason}; null switches a side off")
         return self
@@ -107,18 +107,24 @@ class RulesConfig(StrictModel):
         merged = DEFAULT_RULES | _DEFAULT_BY_SEGMENTATION[segmentation] | _DEFAULT_BY_LANGUAGE.get(language, {})
         for own in (calibrated or {}, self.rules, by_segmentation, self.by_language.get(language, {})):
             for name, bounds in own.items():
-                merged[name] = _merge(name, merged.get(name, Bounds()), bounds)
+                merged[name] = merge_bounds(name, merged.get(name, Bounds()), bounds)
         return {name: merged[name] for name in MEASURES if name in merged}
 
 
-def _sides(bounds: Bounds | None) -> list[tuple[BoundSide, float]]:
+def sides_of(bounds: Bounds | None) -> list[tuple[BoundSide, float]]:
+    """Return the sides of a rule that are set, with their values; a rule that is switched off has none."""
     sides: tuple[tuple[BoundSide, float | None], ...] = (
         (("min", bounds.min), ("max", bounds.max)) if bounds is not None else ()
     )
     return [(side, value) for side, value in sides if value is not None]
 
 
-def _merge(name: str, default: Bounds, own: Bounds | None) -> Bounds:
+def merge_bounds(name: str, default: Bounds, own: Bounds | None) -> Bounds:
+    """Return the bounds of a rule when `own` overrules `default`: a side that is not named keeps its default.
+
+    Raises:
+        UserError: the minimum lies above the maximum.
+    """
     if own is None:
         return Bounds()
     sides = default.model_dump() | {side: getattr(own, side) for side in own.model_fields_set}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.duplicates.found import write_duplicates
-from curation.duplicates.identities import Identities, best_first, document_ids
+from curation.duplicates.identities import Identities, best_first, document_ids, ranks
 from curation.duplicates.parts import parts_and_rows
 from curation.duplicates.shuffle import read_partition
 from curation.schema import CLUSTERS, EDGES
@@ -71,8 +71,7 @@ def _read_edges(payload: SurvivorsPartition) -> tuple[Edges, NDArray[np.uint64]]
     better, worse = (columns[name].astype(np.uint64, copy=False) for name in ("better", "worse"))
     documents = np.union1d(better, worse)
     best = best_first(Identities(payload.identities).at(documents))
-    number_of = np.empty(len(best), dtype=np.int64)
-    number_of[best] = np.arange(len(best))
+    number_of = ranks(best)
     # One number for each pair: several partitions of band keys may have found it.
     pairs = number_of[np.searchsorted(documents, better)] * len(documents)
     pairs += number_of[np.searchsorted(documents, worse)]

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.duplicates.found import write_duplicates
+from curation.duplicates.found import write_all_but_first
 from curation.duplicates.identities import Identities, best_first, identity
 from curation.duplicates.parts import DedupPart, places, read_documents, remaining_rows
-from curation.duplicates.shuffle import read_partition, write_partitions
+from curation.duplicates.shuffle import read_partition, write_batch, write_partitions
 from curation.schema import EXACT_HASHES, EXACT_KEYS, IDENTITIES
 from curation.stage import Result
+from dedup.equal_keys import equal_keys
 from dedup.exact import document_hash
 
 _COLUMNS = ("id", "text", "url", "language_score")
@@ -49,12 +49,6 @@ def identify_part(payload: object, out: Path, scratch: Path) -> Result:
     write_batch(out / "identities.arrow", IDENTITIES, {"row": row, **columns})
     write_batch(out / "hashes.arrow", EXACT_HASHES, {"row": row, "hash0": halves[:, 0], "hash1": halves[:, 1]})
     return Result({"documents": len(rows)})
-
-
-def write_batch(path: Path, schema: pa.Schema, columns: dict[str, NDArray[np.generic]]) -> None:
-    """Write columns as a file of one record batch."""
-    count = len(columns[schema.names[0]])
-    write_partitions(path, schema, columns, np.zeros(count, dtype=np.int64), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +102,12 @@ def exact_partition(payload: object, out: Path, scratch: Path) -> Result:
     """Find the duplicates among documents of equal hash: `duplicates.parquet`."""
     assert isinstance(payload, ExactPartition)
     keys = read_partition(payload.keys, payload.number, EXACT_KEYS)
-    order = np.lexsort((keys["hash1"], keys["hash0"]))
-    same = np.zeros(len(order) + 1, dtype=np.bool_)
-    if len(order) > 1:
-        first, second = keys["hash0"][order], keys["hash1"][order]
-        same[1:-1] = (first[1:] == first[:-1]) & (second[1:] == second[:-1])
-    shared = order[same[:-1] | same[1:]]
-    group = np.cumsum(~same[:-1])[same[:-1] | same[1:]]
-    place = keys["place"].astype(np.uint64)[shared]
+    hash0, hash1 = (keys[name].astype(np.uint64, copy=False) for name in ("hash0", "hash1"))
+    shared, group = equal_keys(hash0, hash1)
+    place = keys["place"].astype(np.uint64, copy=False)[shared]
     numbers = Identities(payload.identities).at(place)
     best = best_first(np.column_stack([group.astype(np.uint64), numbers]))
-    place, group, numbers = place[best], group[best], numbers[best]
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    kept = np.repeat(starts, np.diff(np.append(starts, len(group))))
-    copies = np.flatnonzero(kept != np.arange(len(kept)))
-    similarity = np.ones(len(copies))
-    written = write_duplicates(
-        out / "duplicates.parquet", place[copies], place[kept[copies]], numbers[kept[copies]], similarity,
-        payload.base_parts,
-    )  # fmt: skip
-    return Result({"documents": len(order), "duplicates": written})
+    written = write_all_but_first(
+        out / "duplicates.parquet", place[best], group[best], numbers[best], payload.base_parts
+    )
+    return Result({"documents": len(hash0), "duplicates": written})

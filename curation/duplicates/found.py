@@ -49,3 +49,26 @@ def write_duplicates(
     }
     pq.write_table(pa.table(columns, schema=DUPLICATES), path, compression="zstd", row_group_size=_GROUP_ROWS)
     return len(own)
+
+
+def write_all_but_first(
+    path: Path,
+    place: NDArray[np.uint64],
+    group: NDArray[np.int64],
+    numbers: NDArray[np.uint64],
+    base_parts: Set[int],
+) -> int:
+    """Write documents of groups of equal ones, all but the first of each, which stays; return how many go.
+
+    Args:
+        path: the file.
+        place: of all documents, group after group, in each the one that stays first, shape (N,).
+        group: number of each document's group, shape (N,).
+        numbers: identities of the documents, shape (N, 5).
+        base_parts: as above.
+    """
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    kept = np.repeat(starts, np.diff(np.append(starts, len(group))))
+    gone = np.flatnonzero(kept != np.arange(len(kept)))
+    stays = kept[gone]
+    return write_duplicates(path, place[gone], place[stays], numbers[stays], np.ones(len(gone)), base_parts)

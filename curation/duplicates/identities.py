@@ -106,6 +106,13 @@ def best_first(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
     return order
 
 
+def ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rank of each document, from 0 for the best, given their order."""
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
+
+
 def document_ids(numbers: NDArray[np.uint64]) -> pa.StringArray:
     """Return the ids of documents, 32 hexadecimal digits each; `numbers` has the shape (N, 5)."""
     digits = numbers[:, 3:].astype(">u8").tobytes().hex().encode()

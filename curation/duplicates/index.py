@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.duplicates.exact import write_batch
 from curation.duplicates.identities import base_rank, read_identities
 from curation.duplicates.parts import DedupPart
-from curation.duplicates.shuffle import read_partition
+from curation.duplicates.shuffle import read_partition, write_batch
 from curation.schema import EXACT_HASHES, IDENTITIES, IDENTITY_NAMES, INDEX, SIGNATURES
 from curation.stage import Result
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.duplicates.identities import Identities, best_first, document_ids
+from curation.duplicates.identities import Identities, best_first, document_ids, ranks
 from curation.duplicates.parts import DedupPart, parts_and_rows, places, read_documents, remaining_rows
 from curation.duplicates.shuffle import read_partition, write_partitions
 from curation.schema import SPANS
 from curation.stage import Result
-from dedup.lines import LinesConfig, equal_lines, find_lines
+from dedup.equal_keys import equal_keys
+from dedup.lines import LinesConfig, find_lines
 from filters.characters import DIGIT, WORD, character_flags, fold_table
 
 # A line on its way to its partition: its key, its document, its characters.
@@ -131,12 +132,11 @@ def lines_partition(payload: object, out: Path, scratch: Path) -> Result:
     assert isinstance(payload, LinesPartition)
     columns = read_partition(payload.lines, payload.number, LINES)
     hash0, hash1 = columns["hash0"].astype(np.uint64, copy=False), columns["hash1"].astype(np.uint64, copy=False)
-    shared, group = equal_lines(hash0, hash1, payload.config.min_count)
+    shared, group = equal_keys(hash0, hash1, payload.config.min_count)
     place, start = columns["place"].astype(np.uint64, copy=False)[shared], columns["start"][shared].astype(np.int64)
     documents, own = np.unique(place, return_inverse=True)
     numbers = Identities(payload.identities).at(documents)
-    rank = np.empty(len(documents), dtype=np.int64)
-    rank[best_first(numbers)] = np.arange(len(documents))
+    rank = ranks(best_first(numbers))
     order = np.lexsort((start, rank[own], group))
     shared, group, own = shared[order], group[order], own[order]
     place, start = place[order], start[order]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.duplicates.identities import Identities, best_first
+from curation.duplicates.identities import Identities, best_first, ranks
 from curation.duplicates.parts import parts_and_rows
-from curation.duplicates.shuffle import read_partition, write_partitions
+from curation.duplicates.shuffle import read_partition, write_batch
 from curation.duplicates.sign import ShingleStore
 from curation.schema import BAND_KEYS, BUCKETS, CANDIDATES, EDGES
 from curation.stage import Result
@@ -60,7 +60,7 @@ def buckets_partition(payload: object, out: Path, scratch: Path) -> Result:
         ("buckets.arrow", BUCKETS, {"bucket": bucket.astype(np.uint64), "place": place}),
         ("candidates.arrow", CANDIDATES, {"place": np.unique(place)}),
     ):
-        write_partitions(out / name, schema, own, np.zeros(len(own["place"]), dtype=np.int64), 1)
+        write_batch(out / name, schema, own)
     return Result({"band_keys": count, "in_buckets": len(place), "buckets": len(np.unique(bucket))})
 
 
@@ -93,8 +93,7 @@ def edges_partition(payload: object, out: Path, scratch: Path) -> Result:
     # Documents are numbered from the best to the worst.
     best = best_first(Identities(payload.identities).at(documents))
     documents = documents[best]
-    number_of = np.empty(len(best), dtype=np.int64)
-    number_of[best] = np.arange(len(best))
+    number_of = ranks(best)
     bucket, document = columns["bucket"].view(np.int64), number_of[own]
     del columns, place, own
     base = np.isin(parts_and_rows(documents)[0], sorted(payload.base_parts))
@@ -116,5 +115,5 @@ def edges_partition(payload: object, out: Path, scratch: Path) -> Result:
     config = payload.config
     edges = compare_buckets(bucket, document, base, similarities, config.min_similarity, config.max_leaders)
     found = {"better": documents[edges.better], "worse": documents[edges.worse], "similarity": edges.similarity}
-    write_partitions(out / "edges.arrow", EDGES, found, np.zeros(len(edges.better), dtype=np.int64), 1)
+    write_batch(out / "edges.arrow", EDGES, found)
     return Result({"compared": compared, "edges": len(edges.better)})

@@ -10,11 +10,12 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from curation.duplicates.found import write_duplicates
-from curation.duplicates.identities import Identities, best_first
+from curation.duplicates.found import write_all_but_first
+from curation.duplicates.identities import Identities, best_first, ranks
 from curation.duplicates.parts import DedupPart, parts_and_rows, places, read_documents, remaining_rows
 from curation.duplicates.shuffle import read_partition, write_partitions
 from curation.stage import Result
+from dedup.equal_keys import equal_keys
 from dedup.urls import instant, web_address
 
 # A document's address on its way to its partition: hash, document, and when it was captured (`instant`).
@@ -92,30 +93,14 @@ def same_url_partition(payload: object, out: Path, scratch: Path) -> Result:
     assert isinstance(payload, SameUrlPartition)
     urls = read_partition(payload.urls, payload.number, URLS)
     hash0, hash1 = urls["hash0"].astype(np.uint64, copy=False), urls["hash1"].astype(np.uint64, copy=False)
-    order = np.lexsort((hash1, hash0))
-    same = np.zeros(len(order) + 1, dtype=np.bool_)
-    if len(order) > 1:
-        same[1:-1] = (np.diff(hash0[order]) == 0) & (np.diff(hash1[order]) == 0)
-    captured = same[:-1] | same[1:]
-    shared, group = order[captured], np.cumsum(~same[:-1])[captured]
-
+    shared, group = equal_keys(hash0, hash1)
     place, moment = urls["place"].astype(np.uint64, copy=False)[shared], urls["instant"].astype(np.int64)[shared]
     numbers = Identities(payload.identities).at(place)
-    rank = np.empty(len(place), dtype=np.int64)
-    rank[best_first(numbers)] = np.arange(len(place))
+    rank = ranks(best_first(numbers))
     new = ~np.isin(parts_and_rows(place)[0], sorted(payload.base_parts))
     # `~moment` falls as the moment rises, and has no overflow.
     best = np.lexsort((rank, ~moment, new, group))
-    place, group, numbers = place[best], group[best], numbers[best]
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    kept = np.repeat(starts, np.diff(np.append(starts, len(group))))
-    others = np.flatnonzero(kept != np.arange(len(kept)))
-    written = write_duplicates(
-        out / "duplicates.parquet",
-        place[others],
-        place[kept[others]],
-        numbers[kept[others]],
-        np.ones(len(others)),
-        payload.base_parts,
+    written = write_all_but_first(
+        out / "duplicates.parquet", place[best], group[best], numbers[best], payload.base_parts
     )
-    return Result({"addresses": len(order), "duplicates": written})
+    return Result({"addresses": len(hash0), "duplicates": written})

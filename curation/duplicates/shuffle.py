@@ -42,6 +42,12 @@ def write_partitions(
             file.write_batch(pa.record_batch(arrays, schema=schema))
 
 
+def write_batch(path: Path, schema: pa.Schema, columns: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write rows as a file of one partition."""
+    count = len(columns[schema.names[0]])
+    write_partitions(path, schema, columns, np.zeros(count, dtype=np.int64), 1)
+
+
 def read_partition(paths: Sequence[Path], number: int, schema: pa.Schema) -> Columns:
     """Return the rows that all files hold of one partition, file after file.
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.duplicates.identities import Identities, best_first, document_ids
+from curation.duplicates.identities import Identities, best_first, document_ids, ranks
 from curation.duplicates.parts import parts_and_rows, places
 from curation.duplicates.shuffle import Columns, read_partition
 from curation.duplicates.token_files import (
@@ -115,8 +115,7 @@ class _Search:
     def _windows(self, anchors: Anchors, width: int) -> AnchoredWindows:
         """Return the windows of anchors, those of the best document first."""
         owners, of = np.unique(self._documents(anchors.tokens), return_inverse=True)
-        precedence = np.empty(len(owners), dtype=np.int64)
-        precedence[best_first(self._identities.at(owners))] = np.arange(len(owners))
+        precedence = ranks(best_first(self._identities.at(owners)))
         anchors = anchors.at(np.lexsort((anchors.tokens, precedence[of])))
         tokens, low, high = anchors.tokens, anchors.low, anchors.high
         first = np.cumsum(high - low + 1) - (high - low + 1)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
-from configs.errors import UserError
 from configs.load import StrictModel
 from filters.confusable import confusable_with
 from filters.parallel.calibrate import out_of_pair_range
 from filters.parallel.measures import PAIR_MEASURES, SIDES, TOGETHER_MEASURES, PairSide
 from filters.parallel.sides import SIDE_MEASURES
-from filters.rules import Bounds, BoundSide
+from filters.rules import Bounds, merge_bounds, sides_of
 
 Rules = Mapping[str, Bounds | None]
 # A measure of a side by its bare name stands for both sides.
@@ -133,18 +132,7 @@ def _add(merged: dict[str, Bounds], place: Rules, sides: tuple[str, ...]) -> Non
     for name, bounds in place.items():
         columns = [f"{side}_{name}" for side in sides] if name in SIDE_MEASURES else [name]
         for column in columns:
-            merged[column] = _merge(column, merged.get(column, Bounds()), bounds)
-
-
-def _merge(name: str, default: Bounds, own: Bounds | None) -> Bounds:
-    if own is None:
-        return Bounds()
-    sides = default.model_dump() | {side: getattr(own, side) for side in own.model_fields_set}
-    try:
-        return Bounds.model_validate(sides)
-    except ValidationError as error:
-        message = f"the rule on {name} has min {sides['min']} above max {sides['max']}; a side that is not named keeps"
-        raise UserError(f"{message} its default, null switches it off") from error
+            merged[column] = merge_bounds(column, merged.get(column, Bounds()), bounds)
 
 
 def _swapped(name: str) -> str:
@@ -160,9 +148,6 @@ def _check(place: Rules, names: tuple[str, ...]) -> None:
         raise ValueError(f"unknown measure {unknown[0]!r}; the measures are: {', '.join(bare)}{more}")
     for name, bounds in place.items():
         column = f"src_{name}" if name in SIDE_MEASURES else name
-        given: tuple[tuple[BoundSide, float | None], ...] = (
-            (("min", bounds.min), ("max", bounds.max)) if bounds is not None else ()
-        )
-        for side, value in given:
-            if value is not None and (reason := out_of_pair_range(column, side, value)) is not None:
+        for side, value in sides_of(bounds):
+            if (reason := out_of_pair_range(column, side, value)) is not None:
                 raise ValueError(f"{reason.replace(column, name)}; null switches a side off")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import dedup.lines
 from curation.duplicates.lines import normalised_table
-from dedup.lines import Lines, LinesConfig, equal_lines, find_lines
+from dedup.equal_keys import equal_keys
+from dedup.lines import Lines, LinesConfig, find_lines
 from tests.strategies import ANY_TEXT
 
 TABLE = normalised_table()
@@ -111,7 +112,7 @@ def test_stretches_change_nothing(text: str, normalise: bool) -> None:
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=30), st.integers(2, 4))
 def test_equal_keys_are_counted(keys: list[tuple[int, int]], min_count: int) -> None:
     halves = np.array(keys, dtype=np.uint64).reshape(-1, 2)
-    rows, numbers = equal_lines(halves[:, 0], halves[:, 1], min_count)
+    rows, numbers = equal_keys(halves[:, 0], halves[:, 1], min_count)
     often = sorted({own for own in keys if keys.count(own) >= min_count})
     assert sorted(rows.tolist()) == [row for row, own in enumerate(keys) if own in often]
     assert [often[number] for number in numbers.tolist()] == [keys[row] for row in rows.tolist()]
