@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup corpus languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
+.PHONY: help setup corpus parallel tell languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
 
 # LANG is also the locale variable of every shell. As the language of a job it counts only when it stands on make's own
 # command line; what make starts gets the locale that make itself was started with.
@@ -17,6 +17,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+TORCH := $(shell sed -n 's/^torch==//p' requirements.txt)
 
 WORKERS ?=
 CONFIG ?=
@@ -31,6 +32,9 @@ ISO3 ?=
 SET ?=
 SAMPLE_SIZE ?=
 URL ?=
+PAIR ?=
+LASER ?=
+RENDER ?=
 METHOD ?=
 REFERENCE ?=
 TOKENIZER ?=
@@ -46,6 +50,8 @@ help:
 	@echo "make corpus LANG=el INPUT=new/ OUT=corpora-2 AGAINST=corpora   only what an earlier job has not kept already"
 	@echo "make audit LANG=el                          precision and recall of deduplication, on a sample by brute force"
 	@echo "make scurve [CONFIG=my.yaml]                how surely MinHash finds which similarity"
+	@echo "make parallel PAIR=de-en INPUT=opus.zip OUT=corpora [LASER=off]   parallel corpora -> corpora/parallel/de-en"
+	@echo "make tell PAIR=de-en [RENDER=my.yaml]       its pairs told as text anew, with other templates or lengths"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
 	@echo "make kenlm LANG=el TEXT=wiki.txt            a perplexity model -> profiles/el"
 	@echo "make stopwords LANG=el TEXT=wiki.txt        function words -> profiles/el"
@@ -57,6 +63,7 @@ setup: $(STAMP)
 $(STAMP): requirements.txt requirements-dev.txt requirements-files.txt constraints.txt setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check torch==$(TORCH) -c constraints.txt  # first: nothing else picks a build
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt -c constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-files.txt
 	@touch $@
@@ -88,6 +95,20 @@ verbatim = '$(subst ','\'',$(value $(1)))'
 
 # need(VARIABLES, usage): stop with the usage when one of them is empty.
 need = @$(foreach name,$(1),test -n $(call verbatim,$(name)) &&) true || { echo "usage: make $@ $(2)" >&2; exit 2; }
+
+# `INPUT` of this job has no default: the sample crawl holds no pairs.
+parallel: $(STAMP)
+	$(call need,PAIR $(if $(filter file,$(origin INPUT)),NO_INPUT,INPUT),PAIR=<src>-<tgt> INPUT=<files or folder or glob> [OUT=corpora] [LASER=off] [WORKERS=n] [CONFIG=file.yaml] [RENDER=file.yaml] [SKIP=stage])
+	@$(RUN) $(PY) -m curation parallel --pair '$(PAIR)' --input '$(INPUT)' --out '$(OUT)' \
+		$(if $(LASER),--laser '$(LASER)') $(if $(CONFIG),--config '$(CONFIG)') $(if $(WORKERS),--workers '$(WORKERS)') \
+		$(if $(SKIP),--skip '$(SKIP)')
+	@$(RUN) $(PY) -m mixing tell --pair '$(PAIR)' --out '$(OUT)' \
+		$(if $(RENDER),--render '$(RENDER)') $(if $(WORKERS),--workers '$(WORKERS)')
+
+tell: $(STAMP)
+	$(call need,PAIR,PAIR=<src>-<tgt> [OUT=corpora] [RENDER=file.yaml])
+	@$(RUN) $(PY) -m mixing tell --pair '$(PAIR)' --out '$(OUT)' \
+		$(if $(RENDER),--render '$(RENDER)') $(if $(WORKERS),--workers '$(WORKERS)')
 
 calibrate: $(STAMP)
 	$(call need,LANGUAGES,LANG=<code> [OUT=corpora] [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en] [CONFIG=file.yaml])

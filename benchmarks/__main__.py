@@ -11,7 +11,7 @@ FOLDER = Path(__file__).resolve().parent
 NAMES = (
     "corpus_vs_datatrove", "glance_recall", "corpus_growth", "extraction_f1", "lid_ntrex", "measures_speed",
     "judged_pages", "judged_measures", "whatif_million", "substring_vs_suffix_array", "dedup_articles",
-    "dedup_s_curve", "dedup_growth", "dedup_million", "parallel_rules", "laser_speed",
+    "dedup_s_curve", "dedup_growth", "dedup_million", "parallel_rules", "parallel_vs_opusfilter", "laser_speed",
 )  # fmt: skip
 
 

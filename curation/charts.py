@@ -103,14 +103,14 @@ class LogScale:
             Markup("").join(marks)
         )
 
-    def bar(self, count: int, label: str) -> Markup:
-        """Draw one bar, with the lines of the axis behind it."""
+    def bar(self, count: int, label: str, group: str = "kept") -> Markup:
+        """Draw one bar, `kept` or `dropped`, with the lines of the axis behind it."""
         line = Markup('<line class="grid" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="100%"/>')
         lines = Markup("").join(line.format(self.percent(tick)) for tick in self.ticks())
         return Markup(
             '<svg class="bar" width="100%" height="26" role="img" aria-label="{0}"><title>{0}</title>{1}'
-            '<rect class="kept" x="0" y="4" width="{2:.2f}%" height="18" rx="2"/></svg>'
-        ).format(label, lines, self.percent(count))
+            '<rect class="{3}" x="0" y="4" width="{2:.2f}%" height="18" rx="2"/></svg>'
+        ).format(label, lines, self.percent(count), group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +148,11 @@ class Histogram:
 
 
 def histogram(name: str, unit: str, kept: Sequence[float], dropped: Sequence[float], minimum: float | None,
-              maximum: float | None) -> Histogram:  # fmt: skip
+              maximum: float | None, things: str = "documents") -> Histogram:  # fmt: skip
     """Draw how a measure is distributed over kept and dropped documents, with the bounds of its rule.
 
     The axis ends at the 99th percentile of all values, or at a bound that is near. What cannot be drawn is left out,
-    and said to be.
+    and said to be. `things` names what was measured, in the plural.
     """
     groups = [[value for value in group if abs(value) < _LARGEST] for group in (kept, dropped)]
     values = sorted(groups[0] + groups[1])
@@ -162,7 +162,7 @@ def histogram(name: str, unit: str, kept: Sequence[float], dropped: Sequence[flo
             f"{missing:,} {'value is' if missing == 1 else 'values are'} not a number, or beyond 1e15, and left out."
         )
     if not values:
-        return Histogram(None, (*notes, "There are no values to draw; the funnel shows where the documents ended."))
+        return Histogram(None, (*notes, f"There are no values to draw; the funnel shows where the {things} ended."))
     bounds = [bound for bound in (minimum, maximum) if bound is not None and math.isfinite(bound)]
     if _same(values[0], values[-1]):
         allowed = " ".join(f"The {kind} allowed is {number(bound)}." for kind, bound in
@@ -175,9 +175,9 @@ def histogram(name: str, unit: str, kept: Sequence[float], dropped: Sequence[flo
         notes.append(f"Clipped at {end} (99th percentile or above). Not drawn: {rest} {number(beyond[-1])}.")
     parts = [_ticks(axis, unit), *(_bound(axis, *bound) for bound in (("min", minimum, 12), ("max", maximum, 25)))]
     for group, title, top in zip(groups, ("kept", "dropped"), _PANEL_TOPS, strict=True):
-        parts.append(_panel(axis, bin_count, group, title, top))
+        parts.append(_panel(axis, bin_count, group, title, top, things))
     label = f"{name}: " + "; ".join(
-        [f"{title} {_described(group)}" for title, group in zip(("kept", "dropped"), groups, strict=True)]
+        [f"{title} {_described(group, things)}" for title, group in zip(("kept", "dropped"), groups, strict=True)]
         + [f"{side} {number(bound)}" for side, bound in (("min", minimum), ("max", maximum)) if bound is not None]
     )
     svg = Markup('<svg class="histogram" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>')
@@ -204,7 +204,7 @@ def _axis(values: Sequence[float], bounds: Sequence[float]) -> tuple[_Axis, int]
     return _Axis(low, high), _BINS
 
 
-def _panel(axis: _Axis, bin_count: int, values: Sequence[float], title: str, top: int) -> Markup:
+def _panel(axis: _Axis, bin_count: int, values: Sequence[float], title: str, top: int, things: str) -> Markup:
     """Draw the bars of one group; their height is the share of the group."""
     base = top + _PANEL_HEIGHT
     counts = [0] * bin_count
@@ -226,7 +226,7 @@ def _panel(axis: _Axis, bin_count: int, values: Sequence[float], title: str, top
     ).format(_LEFT - 6, top + 8, share(highest, len(values)), base) if highest else Markup("")  # fmt: skip
     return Markup(
         '<text class="panel" x="{0}" y="{1}">{2}</text><line class="base" x1="{0}" x2="{3}" y1="{4}" y2="{4}"/>{5}{6}'
-    ).format(_LEFT, top - 6, f"{title}: {_described(values)}", _RIGHT, base, Markup("").join(bars), scale)
+    ).format(_LEFT, top - 6, f"{title}: {_described(values, things)}", _RIGHT, base, Markup("").join(bars), scale)
 
 
 def _ticks(axis: _Axis, unit: str) -> Markup:
@@ -260,9 +260,9 @@ def _bound(axis: _Axis, side: str, bound: float | None, y: int) -> Markup:
     return line + label.format(x + (4 if left_half else -4), y, "start" if left_half else "end", text)
 
 
-def _described(values: Sequence[float]) -> str:
-    documents = "1 document" if len(values) == 1 else f"{len(values):,} documents"
-    return f"{documents}, median {number(median(values), 3)}" if values else "no documents"
+def _described(values: Sequence[float], things: str) -> str:
+    count = f"1 {things.removesuffix('s')}" if len(values) == 1 else f"{len(values):,} {things}"
+    return f"{count}, median {number(median(values), 3)}" if values else f"no {things}"
 
 
 def _same(low: float, high: float) -> bool:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pyarrow import ArrowException
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +14,8 @@ from configs.errors import UserError
 from configs.languages import LanguageTable, load_languages
 from configs.load import load_config, validate_config
 from curation.cli_dedup import audit_command, scurve_command
+from curation.cli_errors import run_command_line
+from curation.cli_paths import check_apart
 from curation.cli_quality import (
     calibrate_command,
     explain_command,
@@ -31,13 +29,12 @@ from curation.config import OPTIONAL_STAGES, CorpusConfig
 from curation.corpus import CorpusJob
 from curation.inputs import find_inputs
 from curation.job_folder import locked_output, remove_stale_work, work_folder
-from curation.ledger import ConservationError
+from curation.parallel.cli import parallel_command
 from curation.profile import language_table, load_profile
 from curation.publish import publish
 from curation.records import STAGES
-from curation.runner import Runner, ShardError
-from curation.stage import output_problem
-from curation.terminal import StageProgress, print_plan, print_summary, shown
+from curation.runner import Runner
+from curation.terminal import StageProgress, print_plan, print_summary
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -76,7 +73,7 @@ def corpus(
         if against == out.resolve():
             raise UserError(f"{against} is the output folder, too; a corpus cannot be replaced by what is new in it")
     with locked_output(out):
-        _check_apart(out, [entry.url for entry in inputs])
+        check_apart(out, [entry.url for entry in inputs])
         work = work_folder(out, languages)
         with Runner(workers, settings.retries) as runner, StageProgress(console, work) as progress:
             job = CorpusJob(languages, inputs, out, settings, runner, known, against)
@@ -105,6 +102,7 @@ def languages(short: Annotated[bool, typer.Option(help="Codes and names in a few
     Console().print(table)
 
 
+app.command("parallel")(parallel_command)
 app.command("calibrate")(calibrate_command)
 app.command("whatif")(whatif_command)
 app.command("audit")(audit_command)
@@ -154,33 +152,6 @@ def _check_codes(config: CorpusConfig, table: LanguageTable) -> None:
                 raise UserError(f"stages.{place}: {error}") from error
 
 
-def _check_apart(out: Path, urls: list[str]) -> None:
-    """Refuse to read what the job itself writes."""
-    inside = [url for url in urls if "://" not in url and Path(url).absolute().is_relative_to(out)]
-    if inside:
-        raise UserError(f"the input {inside[0]} lies inside the output folder {out}; choose another OUT")
-
-
 def main() -> None:
-    """Run a command; turn errors into one clear line and an exit code: 2 for a user's mistake, 1 for a failed job."""
-    console = Console(stderr=True, emoji=False)
-    try:
-        app()
-    except UserError as error:
-        _fail(console, "error", str(error), 2)
-    except (ShardError, ConservationError) as error:
-        _fail(console, "the job failed", str(error), 1)
-    except OSError as error:
-        reason = output_problem(error)
-        if reason is None:
-            raise
-        _fail(console, "error", f"cannot write {error.filename or 'the output'}: {reason}", 2)
-    except ArrowException as error:
-        _fail(console, "the job failed", str(error), 1)
-
-
-def _fail(console: Console, kind: str, message: str, code: int) -> None:
-    if os.environ.get("CORPUS_DEBUG"):
-        traceback.print_exc()
-    console.print(f"[bold red]{kind}:[/] {shown(message)}", soft_wrap=True, highlight=False)
-    sys.exit(code)
+    """Run a command; see `run_command_line` for the exit codes."""
+    run_command_line(app)

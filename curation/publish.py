@@ -5,25 +5,20 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
-import shutil
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
-
-import pyarrow.parquet as pq
 
 from configs.languages import Language
 from curation.config import CorpusConfig
 from curation.duplicates.facts import deduplication_facts
+from curation.funnel import funnel, reasons
 from curation.job_parts import JobResult
 from curation.ledger import check_conservation
-from curation.measured import reading
 from curation.output import UNDETERMINED
+from curation.published import replace_tables, without_secrets
 from curation.record_schema import LEDGER
-from curation.records import OUTCOMES, STAGES
+from curation.records import STAGES
 from curation.report import render_report
 from curation.report_data import collect_report_data
 from curation.schema import DOCUMENTS, INDEX, PUBLISHED_MEASURES, PUBLISHED_SPANS
@@ -85,31 +80,13 @@ def publish(
 
 def _replace_tables(job: JobResult, code: str, kind: str, folder: Path) -> int:
     """Fill `folder/kind` with the language's files of all parts and return their rows."""
-    fresh = folder / f".{kind}.{uuid.uuid4().hex}"
-    fresh.mkdir()
-    rows = 0
-    try:
-        for part, manifest in zip(job.parts, job.outputs, strict=True):
-            name = f"{kind}-{code}.parquet"
-            if name in manifest.files:
-                target = fresh / f"{part.name}.parquet"
-                _link_or_copy(manifest.path(name), target)
-                with reading(folder / kind):  # a published file and the stored result are one file with two names
-                    rows += pq.read_metadata(target).num_rows
-        if not any(fresh.iterdir()):  # readers of `*.parquet` should find the columns, and no rows
-            pq.write_table(_SCHEMAS[kind].empty_table(), fresh / "empty.parquet", compression="zstd")
-        shutil.rmtree(folder / kind, ignore_errors=True)
-        os.rename(fresh, folder / kind)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return rows
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
+    name = f"{kind}-{code}.parquet"
+    files = (
+        (f"{part.name}.parquet", manifest.path(name))
+        for part, manifest in zip(job.parts, job.outputs, strict=True)
+        if name in manifest.files
+    )
+    return replace_tables(folder, kind, files, _SCHEMAS[kind])
 
 
 def _common_facts(job: JobResult, codes: list[str], config: CorpusConfig) -> dict[str, object]:
@@ -132,7 +109,7 @@ def _common_facts(job: JobResult, codes: list[str], config: CorpusConfig) -> dic
         "inputs": [
             {
                 "name": entry.name,
-                "url": _without_secrets(entry.url),
+                "url": without_secrets(entry.url),
                 "bytes": entry.size_bytes,
                 "checksum": f"blake2b-128:{job.input_checksums[entry.name]}",
             }
@@ -140,14 +117,6 @@ def _common_facts(job: JobResult, codes: list[str], config: CorpusConfig) -> dic
         ],
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
-
-
-def _without_secrets(url: str) -> str:
-    """Return an address without the parts that carry passwords and signatures; a path is returned as it is."""
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _language_facts(job: JobResult, code: str, codes: list[str]) -> dict[str, object]:
@@ -170,19 +139,12 @@ def _language_facts(job: JobResult, code: str, codes: list[str]) -> dict[str, ob
         for language, name, count in sums:
             if language == code:
                 totals[name] += count
-    kept = own["", "kept", ""]
-    reasons = [
-        {"stage": stage, "outcome": outcome, "rule": rule, "count": count}
-        for (stage, outcome, rule), count in sorted(
-            own.items(), key=lambda item: (_order(item[0][0]), -item[1], item[0])
-        )
-        if outcome != "kept"
-    ]
     names = ("documents", "characters", "words", "utf8_bytes", "documents_cut", "removed_chars")
     return {
         "ledger_rows": sum(own.values()),
-        "stages": _funnel(shared, kept, elsewhere),
-        "reasons": reasons,
+        # At language identification the documents of the pass's other languages leave this language's funnel.
+        "stages": funnel(shared, STAGES, own["", "kept", ""], {"langid": {"other_languages": elsewhere}}),
+        "reasons": reasons(own, STAGES),
         **{name: totals[name] for name in names},
     }
 
@@ -225,30 +187,3 @@ def _confusions(identified: Counter[tuple[str, str]], code: str) -> list[dict[st
         for (first, final), count in sorted(identified.items())
         if final in group or final == code or (first in group and final != first)
     ]
-
-
-def _order(stage: str) -> int:
-    return STAGES.index(stage) if stage else len(STAGES)
-
-
-def _funnel(counts: Counter[tuple[str, str, str]], kept: int, elsewhere: int) -> list[dict[str, object]]:
-    """Return for each stage what went in, what ended there by outcome, and what went on.
-
-    At language identification the documents of the pass's other languages leave this language's funnel: they are
-    counted as `other_languages`.
-    """
-    ended = {stage: Counter[str]() for stage in STAGES}
-    for (stage, outcome, _), count in counts.items():
-        if stage:
-            ended[stage][outcome] += count
-    rows: list[dict[str, object]] = []
-    remaining = kept + elsewhere + sum(sum(by_outcome.values()) for by_outcome in ended.values())
-    for stage in STAGES:
-        lost: dict[str, int] = {outcome: ended[stage][outcome] for outcome in OUTCOMES if outcome != "kept"}
-        if stage == "langid":
-            lost["other_languages"] = elsewhere
-        after = remaining - sum(lost.values())
-        rows.append({"stage": stage, "in": remaining, "out": after, **lost})
-        remaining = after
-    check_conservation("the funnel", remaining, {"documents kept": kept})
-    return rows

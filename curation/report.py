@@ -205,7 +205,7 @@ def _examples(examples: Sequence[Example], summary: Mapping[str, Any]) -> dict[s
     totals = {(row["stage"], row["rule"], row["outcome"]): row["count"] for row in summary["reasons"]}
     groups: dict[tuple[str, str, str], list[dict[str, object]]] = {}
     for example in sorted(examples, key=lambda example: _place(example.stage)):
-        item = {"example": example, "verdict": _verdict(example.value, example.threshold)}
+        item = {"example": example, "verdict": verdict_words(example.value, example.threshold)}
         groups.setdefault((example.stage, example.rule, example.outcome), []).append(item)
     stages: dict[str, list[dict[str, object]]] = {}
     for (stage, rule, outcome), items in groups.items():
@@ -214,7 +214,7 @@ def _examples(examples: Sequence[Example], summary: Mapping[str, Any]) -> dict[s
     return stages
 
 
-def _verdict(value: float | None, threshold: float | None) -> str:
+def verdict_words(value: float | None, threshold: float | None) -> str:
     """Say how a value stands to its threshold, in as many digits as tell them apart."""
     if value is None:
         return ""

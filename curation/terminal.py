@@ -46,6 +46,18 @@ _STAGE_WORDS = {
     "lines": "find repeated lines",
     "tokens": "find passages (tokens)",
     "substring": "find repeated passages",
+    "read": "read pairs",
+    "pair_keys": "hash pairs",
+    "pair": "find equal pairs",
+    "encode": "embed pairs (LASER)",
+    "score": "score pairs (LASER)",
+    "judge": "apply LASER's thresholds",
+    "source_keys": "hash sources",
+    "source": "find equal sources",
+    "target_keys": "hash targets",
+    "target": "find equal targets",
+    "shuffle": "shuffle pairs",
+    "tell": "tell pairs as text",
     "cut": "cut documents",
     "cut_again": "cut documents, second pass",
     "output": "write documents and ledger",
@@ -93,7 +105,7 @@ class StageProgress:
         """Show how far a stage is."""
         words = _STAGE_WORDS.get(stage, stage)
         notes = [f"{resumed} finished before"] if resumed else []
-        if stage == "crawl" and finished < total and (records := self._open_records()):
+        if stage in ("crawl", "read") and finished < total and (records := self._open_records()):
             notes.append(f"{records:,} records in open shards")
         if not self._console.is_terminal:
             self._print_line(words, finished, total, notes)

@@ -8,16 +8,20 @@ import pytest
 
 from configs.load import load_config, read_yaml
 from curation.config import OPTIONAL_STAGES, CorpusConfig, StagesConfig
+from curation.parallel.config import OPTIONAL_PAIR_STAGES, PairStagesConfig, ParallelConfig
 from curation.records import STAGES
+from mixing.render import RenderConfig
 from tests.jobs.conftest import ROOT
 
 CORPUS = sorted((ROOT / "configs" / "corpus").glob("*.yaml"))
+PARALLEL = sorted((ROOT / "configs" / "parallel" / "jobs").glob("*.yaml"))
+RENDER = sorted((ROOT / "configs" / "parallel" / "render").glob("*.yaml"))
 
 
 def test_there_are_configurations() -> None:
     assert {path.name for path in CORPUS} >= {"default.yaml"}
     parallel = {ROOT / "configs" / "parallel" / f"{name}.yaml" for name in ("templates", "language_names")}
-    known = {*CORPUS, *parallel, ROOT / "configs" / "languages.yaml"}
+    known = {*CORPUS, *PARALLEL, *RENDER, *parallel, ROOT / "configs" / "languages.yaml"}
     assert set((ROOT / "configs").rglob("*.yaml")) == known
 
 
@@ -33,6 +37,27 @@ def test_the_defaults_are_spelt_out_truly() -> None:
     stages = read_yaml(path)["stages"]
     assert isinstance(stages, dict)
     assert set(stages) == {*STAGES, "pii", "measure"}
+
+
+@pytest.mark.parametrize("path", PARALLEL, ids=lambda path: path.name)
+def test_every_configuration_of_parallel_jobs_loads(path: Path) -> None:
+    config = load_config(path, ParallelConfig)
+    assert (path.name == "default.yaml") == (config == ParallelConfig())
+
+
+@pytest.mark.parametrize("path", RENDER, ids=lambda path: path.name)
+def test_every_configuration_of_telling_loads(path: Path) -> None:
+    config = load_config(path, RenderConfig)
+    assert (path.name == "default.yaml") == (config == RenderConfig())
+
+
+def test_the_defaults_of_parallel_jobs_are_spelt_out() -> None:
+    stages = read_yaml(ROOT / "configs" / "parallel" / "jobs" / "default.yaml")["stages"]
+    assert isinstance(stages, dict)
+    assert set(stages) == set(PairStagesConfig.model_fields)
+    assert set(read_yaml(ROOT / "configs" / "parallel" / "render" / "default.yaml")) == set(RenderConfig.model_fields)
+    for name in OPTIONAL_PAIR_STAGES:
+        ParallelConfig.model_validate({"stages": {name: None}})
 
 
 def test_optional_stages_are_stages_that_may_be_null() -> None:

@@ -6,7 +6,7 @@ leaves one file, however many partitions there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +54,42 @@ def read_partition(paths: Sequence[Path], number: int, schema: pa.Schema) -> Col
     Raises:
         ValueError: a file has no such partition, or other columns.
     """
-    batches = []
+    table = read_table_partition(paths, number, schema)
+    return {name: table[name].to_numpy() for name in schema.names}
+
+
+def write_table_partitions(path: Path, table: pa.Table, partition: NDArray[np.integer], count: int) -> None:
+    """Write rows with texts, each into the record batch of its partition, in which they keep their order.
+
+    Args:
+        path: the file.
+        table: N rows.
+        partition: of each row, shape (N,), each below `count`.
+        count: number of partitions.
+    """
+    order = np.argsort(partition, kind="stable")
+    borders = np.searchsorted(partition[order], np.arange(count + 1))
+    table = table.combine_chunks()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+        for start, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
+            own = table.take(pa.array(order[start:end])).combine_chunks()
+            columns = [own[name].combine_chunks() for name in table.column_names]
+            file.write_batch(pa.record_batch(columns, schema=table.schema))
+
+
+def read_table_partition(paths: Sequence[Path], number: int, schema: pa.Schema) -> pa.Table:
+    """Return the rows that all files hold of one partition, file after file.
+
+    Raises:
+        ValueError: a file has no such partition, or other columns.
+    """
+    return pa.Table.from_batches(list(_batches(paths, number, schema)), schema=schema)
+
+
+def _batches(paths: Sequence[Path], number: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for path in paths:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
             if file.schema != schema or number >= file.num_record_batches:
                 raise ValueError(f"{path} has no partition {number} with the columns {', '.join(schema.names)}")
             if (batch := file.get_batch(number)).num_rows:
-                batches.append(batch)
-    table = pa.Table.from_batches(batches, schema=schema)
-    return {name: table[name].to_numpy() for name in schema.names}
+                yield batch

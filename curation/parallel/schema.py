@@ -9,7 +9,6 @@ from filters.parallel.measures import PAIR_MEASURES
 # Scores of a whole pair: of the rules' measures together, and of LASER's embeddings. Null where none was taken.
 SCORES = ("rules", "laser_cosine", "laser_margin")
 SCORES_TYPE = pa.struct([pa.field(name, pa.float64()) for name in SCORES])
-PAIR_METRICS_TYPE = pa.struct([pa.field(name, pa.float64()) for name in PAIR_MEASURES])
 
 # What a pair has from reading on. `source` is the name of the input and `sequence` the place in it: together the key.
 PAIR_FIELDS = (
@@ -33,6 +32,21 @@ PAIRS = pa.schema(
         *PAIR_FIELDS,
         pa.field("cluster_size", pa.int64(), nullable=False),
         pa.field("scores", SCORES_TYPE, nullable=False),
+    ]
+)
+
+# The measures of a part's pairs, row by row, and what LASER's embeddings say of those that come so far.
+WORK_PAIR_MEASURES = pa.schema(
+    [
+        *(pa.field(name, pa.float64(), nullable=False) for name in PAIR_MEASURES),
+        pa.field("score_rules", pa.float64(), nullable=False),
+    ]
+)
+LASER_SCORES = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("score_laser_cosine", pa.float64(), nullable=False),
+        pa.field("score_laser_margin", pa.float64()),
     ]
 )
 

@@ -31,8 +31,9 @@ _CLASSES = {
 _THEMSELVES = "&%@#*+=<>©®™°€$£¥•·►»→_~^"
 # They separate sentences by spaces, and hardly use a full stop or a comma.
 UNMARKED = frozenset({"th", "lo", "km", "my"})
-# An exclamation for a full stop, or a sentence that has lost its mark, is no other sentence.
-_NEAR = 0.5
+# An exclamation for a full stop, or a sentence that has lost its mark, is no other sentence. Where one side goes on
+# after a comma or colon and the other has ended, sentences were often only cut in another place.
+_NEAR, _GOES_ON = 0.5, 0.75
 # Matching marks that are taken to be there besides: one comma more or less is no sign.
 _SMOOTHING = 1.0
 
@@ -76,7 +77,8 @@ def _terminal(
 ) -> NDArray[np.float64]:
     left, right = (np.where(side <= _COMMA, side, 0) for side in (left, right))
     near = np.isin(left, (0, _STOP, _EXCLAMATION)) & np.isin(right, (0, _STOP, _EXCLAMATION))
-    value = np.where(left == right, 0.0, np.where(near, _NEAR, 1.0))
+    asked = (left == _QUESTION) != (right == _QUESTION)
+    value = np.where(left == right, 0.0, np.where(near, _NEAR, np.where(asked, 1.0, _GOES_ON)))
     for unmarked, own in ((left_unmarked, left), (right_unmarked, right)):
         if unmarked:
             value[own == 0] = 0.0

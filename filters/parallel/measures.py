@@ -38,7 +38,7 @@ TOGETHER_MEASURES: dict[str, Measure] = {
     "untranslated_ratio": Measure("share of words, names aside, that stand on the other side as they are", "high"),
     "number_mismatch": Measure("share of numbers that the other side does not have", "high"),
     "address_mismatch": Measure("share of hosts and e-mail addresses that the other side does not have", "high"),
-    "terminal_mismatch": Measure("1 for ends of different kinds of sentences, 0.5 for a mark that is missing", "high"),
+    "terminal_mismatch": Measure("1: a question on one side only, 0.75: one goes on, 0.5: a mark is missing", "high"),
     "bracket_mismatch": Measure("brackets and quotes without a partner on one side only", "high", None),
     "mark_mismatch": Measure("share of punctuation marks that the other side does not have", "high"),
     "upper_mismatch": Measure("difference of the shares of upper-case letters", "high"),

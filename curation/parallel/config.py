@@ -1,0 +1,129 @@
+"""The configuration of a parallel job: each stage's own settings, by stage name. None switches a stage off."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from configs.load import StrictModel
+from curation.normalize import NormalizeConfig
+from curation.parallel.laser_files import LaserFilesConfig
+from curation.parallel.pairs import PairIngestConfig
+from curation.parallel.report_sample import PairReportConfig
+from dedup.decontaminate import ContaminationConfig
+from filters.langid import LangIdConfig
+from filters.parallel.laser import LaserConfig
+from filters.parallel.rules import PairRulesConfig
+from filters.rules import Bounds
+
+# The stages that a pair passes, in order. Each row of the ledger names the one where its way ended.
+PAIR_STAGES = ("ingest", "rules", "contamination", "pair", "laser", "source", "target")
+OPTIONAL_PAIR_STAGES = PAIR_STAGES[1:]
+
+
+class LaserThresholds(StrictModel):
+    """What embeddings have to say of a pair that is kept; None switches a threshold off.
+
+    Attributes:
+        min_cosine: lowest cosine similarity of the two sides.
+        min_margin: lowest ratio of that to the mean similarity of the nearest neighbours.
+    """
+
+    min_cosine: float | None = Field(default=0.6, ge=-1, le=1)
+    min_margin: float | None = Field(default=None, ge=0)
+
+    def bounds(self) -> dict[str, Bounds]:
+        """Return the thresholds as rules, by the name of the score."""
+        limits = {"score_laser_cosine": self.min_cosine, "score_laser_margin": self.min_margin}
+        return {name: Bounds(min=limit) for name, limit in limits.items() if limit is not None}
+
+
+class LaserStageConfig(StrictModel):
+    """Scores by LASER's embeddings (Artetxe and Schwenk 2019, arXiv 1811.01136, section 3).
+
+    Attributes:
+        files: where the encoder's files are.
+        encoder: how texts are encoded.
+        thresholds: what a pair needs. 0.6 is a cautious start: fit it to the pair (`make calibrate PAIR=...`).
+        by_pair: exceptions by pair of languages, `de-en`, which hold for `en-de`, too.
+        neighbours: nearest sentences whose mean similarity the margin is taken over; None leaves the margin out.
+        pool_pairs: neighbours are looked for among so many pairs that follow each other in the input. The work of the
+            margin grows with it.
+        cache: keep the embeddings (float16, 4 KiB a pair), so that other neighbours or pools encode nothing again.
+    """
+
+    files: LaserFilesConfig = LaserFilesConfig()
+    encoder: LaserConfig = LaserConfig()
+    thresholds: LaserThresholds = LaserThresholds()
+    by_pair: dict[str, LaserThresholds] = {}
+    neighbours: int | None = Field(default=4, ge=1)
+    pool_pairs: int = Field(default=4096, ge=2)
+    cache: bool = False
+
+    @model_validator(mode="after")
+    def _margin_needs_neighbours(self) -> LaserStageConfig:
+        if self.neighbours is None and any(
+            own.min_margin is not None for own in (self.thresholds, *self.by_pair.values())
+        ):
+            raise ValueError("min_margin is set, but neighbours is null: the margin is not taken")
+        return self
+
+    def for_pair(self, src: str, tgt: str) -> LaserThresholds:
+        """Return the thresholds of a pair of languages: what its own exception names, else those of all."""
+        own = self.by_pair.get(f"{src}-{tgt}", self.by_pair.get(f"{tgt}-{src}"))
+        if own is None:
+            return self.thresholds
+        return self.thresholds.model_copy(update=own.model_dump(exclude_unset=True))
+
+
+class EqualConfig(StrictModel):
+    """Removal of pairs with the same text, blind to case and white space.
+
+    Attributes:
+        keep: pairs of one text that stay: those with the best score, of equal ones the smaller hashes.
+    """
+
+    keep: int = Field(default=1, ge=1)
+
+
+class PairStagesConfig(StrictModel):
+    """Settings by stage. Those of `OPTIONAL_PAIR_STAGES` may be null: the stage is left out.
+
+    Attributes:
+        ingest: limits of reading.
+        normalize: form in which texts are measured and stored.
+        langid: identification of each side's language; null leaves the measure `language_score` out.
+        rules: bounds of the measures of pairs.
+        score: bounds of the rules' measures put together (`filters.parallel.score`), between 0 and 1.
+        contamination: benchmarks that neither side may hold.
+        pair: equal pairs.
+        laser: scores by embeddings.
+        source: pairs with equal sources.
+        target: pairs with equal targets.
+    """
+
+    ingest: PairIngestConfig = PairIngestConfig()
+    normalize: NormalizeConfig = NormalizeConfig()
+    langid: LangIdConfig | None = LangIdConfig()
+    rules: PairRulesConfig | None = PairRulesConfig()
+    score: Bounds = Bounds()
+    contamination: ContaminationConfig | None = None
+    pair: EqualConfig | None = EqualConfig()
+    laser: LaserStageConfig | None = LaserStageConfig()
+    source: EqualConfig | None = EqualConfig()
+    target: EqualConfig | None = EqualConfig()
+
+
+class ParallelConfig(StrictModel):
+    """A parallel job.
+
+    Attributes:
+        stages: settings by stage.
+        report: what the report shows.
+        retries: further attempts at a shard that fails.
+        keep_work: keep the intermediate results, so that a later run with other thresholds starts from them.
+    """
+
+    stages: PairStagesConfig = PairStagesConfig()
+    report: PairReportConfig = PairReportConfig()
+    retries: int = Field(default=2, ge=0)
+    keep_work: bool = True

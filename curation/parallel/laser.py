@@ -1,0 +1,159 @@
+"""Scores of a part's pairs by LASER's embeddings, and what they decide: one task a part each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curation.duplicates.parts import DedupPart, read_documents, remaining_rows
+from curation.ledger import check_conservation, ending_columns
+from curation.parallel.decide import rule_verdicts, write_kept
+from curation.parallel.laser_files import LaserFiles
+from curation.parallel.rows import ledger_row
+from curation.parallel.schema import LASER_SCORES
+from curation.record_schema import LEDGER
+from curation.records import Ending
+from curation.stage import Result
+from curation.store import TableWriter
+from filters.parallel.laser import LaserConfig, LaserEncoder
+from filters.parallel.margin import cosine, ratio_margin
+from filters.rules import Bounds
+
+EMBEDDINGS = "embeddings.npy"
+# A batch of other sentences moves an embedding by 1e-5: what is decided and published must not follow it.
+_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class EncodePairs:
+    """What an encoding task, or a scoring task without stored embeddings, reads.
+
+    Attributes:
+        part: whose pairs are meant; its documents are pairs.
+        gone: files of pairs that go already.
+        files: of the encoder.
+        encoder: how texts are encoded.
+    """
+
+    part: DedupPart
+    gone: tuple[Path, ...]
+    files: LaserFiles
+    encoder: LaserConfig
+
+
+def encode_pairs(payload: object, out: Path, scratch: Path) -> Result:
+    """Write `embeddings.npy`: float16, shape (2, N, D), of the sources and targets that are still there."""
+    assert isinstance(payload, EncodePairs)
+    embeddings = _encode(payload)
+    np.save(out / EMBEDDINGS, embeddings)
+    return Result({"pairs": embeddings.shape[1]})
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePairs:
+    """The payload of one scoring task.
+
+    Attributes:
+        texts: what is encoded.
+        embeddings: stored embeddings of it; None encodes it now.
+        neighbours: nearest sentences that the margin is taken over; None leaves it out.
+        pool_pairs: pairs that neighbours are looked for among.
+    """
+
+    texts: EncodePairs
+    embeddings: Path | None
+    neighbours: int | None
+    pool_pairs: int
+
+
+def score_pairs(payload: object, out: Path, scratch: Path) -> Result:
+    """Write `scores.parquet`: cosine and margin of the pairs that are still there, by row."""
+    assert isinstance(payload, ScorePairs)
+    rows = remaining_rows(payload.texts.part, payload.texts.gone)
+    stored = payload.embeddings
+    embeddings = _encode(payload.texts) if stored is None else np.load(stored, mmap_mode="r", allow_pickle=False)
+    check_conservation(f"embeddings of {payload.texts.part.documents}", len(rows), {"rows": embeddings.shape[1]})
+    cosines, margins = np.zeros(len(rows)), np.zeros(len(rows))
+    for first, end in _pools(len(rows), payload.pool_pairs):
+        source, target = (np.asarray(side[first:end], dtype=np.float32) for side in embeddings)
+        cosines[first:end] = cosine(source, target)
+        if payload.neighbours is not None:
+            margins[first:end] = ratio_margin(source, target, payload.neighbours)
+    margin = pa.nulls(len(rows), pa.float64()) if payload.neighbours is None else np.round(margins, _DIGITS)
+    columns = {"row": rows, "score_laser_cosine": np.round(cosines, _DIGITS), "score_laser_margin": margin}
+    pq.write_table(pa.table(columns, schema=LASER_SCORES), out / "scores.parquet", compression="zstd")
+    return Result({"pairs": len(rows)})
+
+
+def _encode(payload: EncodePairs) -> NDArray[np.float16]:
+    """Return the embeddings of a part; float16 also where they are not stored, so that storing changes no score."""
+    encoder = _encoder(payload.files, payload.encoder)
+    rows = remaining_rows(payload.part, payload.gone)
+    texts: dict[str, list[str]] = {"src_text": [], "tgt_text": []}
+    for _, batch in read_documents(payload.part.documents, rows, tuple(texts)):
+        for name, own in texts.items():
+            own += batch[name].to_pylist()
+    sides = [_encode_side(encoder, own) for own in texts.values()]
+    return np.stack(sides)
+
+
+def _encode_side(encoder: LaserEncoder, texts: Sequence[str]) -> NDArray[np.float16]:
+    return encoder.encode(texts).astype(np.float16)
+
+
+@lru_cache(maxsize=1)
+def _encoder(files: LaserFiles, config: LaserConfig) -> LaserEncoder:
+    """Return the encoder, loaded once a worker."""
+    return LaserEncoder(files.model, files.pieces, config)
+
+
+def _pools(count: int, size: int) -> list[tuple[int, int]]:
+    """Return where each pool begins and ends: all about equal, none above `size`."""
+    pools = max(1, -(-count // size))
+    borders = np.linspace(0, count, pools + 1).round().astype(int).tolist()
+    return list(pairwise(borders))
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePairs:
+    """The payload of one task that holds scores against thresholds.
+
+    Attributes:
+        part: whose pairs are meant.
+        gone: files of pairs that go already.
+        scores: file of the scores of the others.
+        rules: bounds by score.
+        language: the pair of languages, `de-en`.
+    """
+
+    part: DedupPart
+    gone: tuple[Path, ...]
+    scores: Path
+    rules: dict[str, Bounds]
+    language: str
+
+
+def judge_pairs(payload: object, out: Path, scratch: Path) -> Result:
+    """Write `ledger.parquet` for what is dropped, and `kept.parquet` for the rows that stay."""
+    assert isinstance(payload, JudgePairs)
+    rows = remaining_rows(payload.part, payload.gone)
+    verdicts = rule_verdicts(payload.scores, payload.rules, rows)
+    dropped = np.array(sorted(verdicts), dtype=np.int64)
+    columns = ("id", "source", "sequence", "src_origin")
+    with TableWriter(out / "ledger.parquet", LEDGER) as ledger:
+        for own, batch in read_documents(payload.part.documents, dropped, columns):
+            for row, pair in zip(own.tolist(), batch.to_pylist(), strict=True):
+                ending = ending_columns(Ending("dropped", "laser", verdicts[row]))
+                ledger.write(ledger_row(pair, str(pair["id"]), payload.language, ending))
+    kept = np.setdiff1d(rows, dropped)
+    write_kept(out / "kept.parquet", kept)
+    check_conservation(f"scores of {payload.scores}", len(rows), {"kept": len(kept), "dropped": ledger.row_count})
+    return Result({"pairs": len(rows), "kept": len(kept), "dropped": ledger.row_count})

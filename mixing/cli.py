@@ -1,0 +1,23 @@
+"""The command line of floor 4: `python -m mixing tell --pair de-en`; the Makefile is what users see."""
+
+from __future__ import annotations
+
+import typer
+
+from curation.cli_errors import run_command_line
+from mixing.cli_tell import tell_command
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Turn corpora into what a trainer reads."""
+
+
+app.command("tell")(tell_command)
+
+
+def main() -> None:
+    """Run a command; see `run_command_line` for the exit codes."""
+    run_command_line(app)
