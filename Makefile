@@ -39,6 +39,8 @@ METHOD ?=
 REFERENCE ?=
 TOKENIZER ?=
 SAMPLE := samples/build
+# The default folder need not be there; one that is named has to be.
+WITH_PROFILES = $(if $(filter file,$(origin PROFILES)),$(if $(wildcard $(PROFILES)),--profiles '$(PROFILES)'),--profiles '$(PROFILES)')
 INPUT ?= $(SAMPLE)
 
 help:
@@ -53,6 +55,7 @@ help:
 	@echo "make parallel PAIR=de-en INPUT=opus.zip OUT=corpora [LASER=off]   parallel corpora -> corpora/parallel/de-en"
 	@echo "make tell PAIR=de-en [RENDER=my.yaml]       its pairs told as text anew, with other templates or lengths"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
+	@echo "make calibrate PAIR=de-en                    the same for a language pair -> profiles/parallel/de-en"
 	@echo "make kenlm LANG=el TEXT=wiki.txt            a perplexity model -> profiles/el"
 	@echo "make stopwords LANG=el TEXT=wiki.txt        function words -> profiles/el"
 	@echo "make language CODE=sw NAME=Swahili ISO3=swa TEXT=wiki.txt   all of these, for a new language"
@@ -84,7 +87,7 @@ else
 	@$(RUN) $(PY) -m curation corpus --lang '$(LANGUAGES)' --input '$(INPUT)' --out '$(OUT)' \
 		$(if $(CONFIG),--config '$(CONFIG)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(SKIP),--skip '$(SKIP)') \
 		$(if $(AGAINST),--against '$(AGAINST)') \
-		$(if $(filter file,$(origin PROFILES)),$(if $(wildcard $(PROFILES)),--profiles '$(PROFILES)'),--profiles '$(PROFILES)')
+		$(WITH_PROFILES)
 endif
 
 languages: $(STAMP)
@@ -101,7 +104,7 @@ parallel: $(STAMP)
 	$(call need,PAIR $(if $(filter file,$(origin INPUT)),NO_INPUT,INPUT),PAIR=<src>-<tgt> INPUT=<files or folder or glob> [OUT=corpora] [LASER=off] [WORKERS=n] [CONFIG=file.yaml] [RENDER=file.yaml] [SKIP=stage])
 	@$(RUN) $(PY) -m curation parallel --pair '$(PAIR)' --input '$(INPUT)' --out '$(OUT)' \
 		$(if $(LASER),--laser '$(LASER)') $(if $(CONFIG),--config '$(CONFIG)') $(if $(WORKERS),--workers '$(WORKERS)') \
-		$(if $(SKIP),--skip '$(SKIP)')
+		$(if $(SKIP),--skip '$(SKIP)') $(WITH_PROFILES)
 	@$(RUN) $(PY) -m mixing tell --pair '$(PAIR)' --out '$(OUT)' \
 		$(if $(RENDER),--render '$(RENDER)') $(if $(WORKERS),--workers '$(WORKERS)')
 
@@ -111,9 +114,14 @@ tell: $(STAMP)
 		$(if $(RENDER),--render '$(RENDER)') $(if $(WORKERS),--workers '$(WORKERS)')
 
 calibrate: $(STAMP)
-	$(call need,LANGUAGES,LANG=<code> [OUT=corpora] [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en] [CONFIG=file.yaml])
+ifneq ($(PAIR),)
+	@$(RUN) $(PY) -m curation calibrate-pair --pair '$(PAIR)' --out '$(OUT)' --profiles '$(PROFILES)' \
+		$(if $(METHOD),--method '$(METHOD)') $(if $(REFERENCE),--reference '$(REFERENCE)') $(if $(CONFIG),--config '$(CONFIG)')
+else
+	$(call need,LANGUAGES,LANG=<code> or PAIR=<src>-<tgt> [OUT=corpora] [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en or corpora/parallel/en-fr] [CONFIG=file.yaml])
 	@$(RUN) $(PY) -m curation calibrate --lang '$(LANGUAGES)' --out '$(OUT)' --profiles '$(PROFILES)' \
 		$(if $(METHOD),--method '$(METHOD)') $(if $(REFERENCE),--reference '$(REFERENCE)') $(if $(CONFIG),--config '$(CONFIG)')
+endif
 
 whatif: $(STAMP)
 	$(call need,LANGUAGES SET,LANG=<code> SET=<measure>.min=<number> (several by comma) [OUT=corpora] [TOKENIZER=tokenizer.json])

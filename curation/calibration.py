@@ -148,8 +148,8 @@ def fit_profile(
         input=identity,
         source=source,
         removed_together=round(removed_together(columns, fitted), 4),
-        thresholds=tuple(_fitted(threshold) for threshold in fitted if threshold.refused is None),
-        refused=tuple(_refused(threshold) for threshold in fitted if threshold.refused is not None),
+        thresholds=tuple(fitted_threshold(threshold) for threshold in fitted if threshold.refused is None),
+        refused=tuple(refused_threshold(threshold) for threshold in fitted if threshold.refused is not None),
         perplexity_buckets=borders,
     )
 
@@ -210,7 +210,8 @@ def _known(values: NDArray[np.float64] | None) -> NDArray[np.float64]:
     return values[~np.isnan(values)] if values is not None else np.zeros(0)
 
 
-def _fitted(threshold: Threshold) -> FittedThreshold:
+def fitted_threshold(threshold: Threshold) -> FittedThreshold:
+    """Return a threshold as a profile's file has it."""
     return FittedThreshold(
         measure=threshold.measure,
         side=threshold.side,
@@ -221,7 +222,8 @@ def _fitted(threshold: Threshold) -> FittedThreshold:
     )
 
 
-def _refused(threshold: Threshold) -> RefusedThreshold:
+def refused_threshold(threshold: Threshold) -> RefusedThreshold:
+    """Return a threshold that was refused as a profile's file has it."""
     value = None if np.isnan(threshold.value) else threshold.value
     assert threshold.refused is not None
     return RefusedThreshold(measure=threshold.measure, side=threshold.side, value=value, reason=threshold.refused)

@@ -1,4 +1,4 @@
-"""Thresholds of a language, fitted to the measured distribution of its documents.
+"""Thresholds of a language, fitted to the measured distribution of its documents, or of a pair, to that of its pairs.
 
 Four methods. `percentile` is CulturaX's (Nguyen et al. 2024, section 2.2): the p-th percentile where bad documents have
 low values, the (100 - p)-th where they have high ones. The others are those that FineWeb2 compared (Penedo et al. 2025,
@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from configs.load import StrictModel
-from filters.metrics import MEASURES
-from filters.rules import Bounds, BoundSide, out_of_range
+from filters.rules import DOCUMENTS, Bounds, BoundSide, Subject, out_of_range
 
 Method = Literal["percentile", "tail", "quantile", "sigma"]
 Column = NDArray[np.float64]
@@ -72,6 +71,7 @@ class Position:
 
 # By measure and side: where the English thresholds lie among English documents.
 Reference = Mapping[tuple[str, BoundSide], Position]
+_SIDES: dict[str, tuple[BoundSide, ...]] = {"low": ("min",), "high": ("max",), "both": ("min", "max")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,11 @@ class Threshold:
 
 
 def fit_thresholds(
-    columns: Mapping[str, Column], config: CalibrateConfig, reference: Reference | None = None, seed: int = 0
+    columns: Mapping[str, Column],
+    config: CalibrateConfig,
+    reference: Reference | None = None,
+    seed: int = 0,
+    subject: Subject = DOCUMENTS,
 ) -> list[Threshold]:
     """Return a threshold for each measure and bad side, the refused ones with their reason.
 
@@ -107,20 +111,22 @@ def fit_thresholds(
         config: method and limits.
         reference: English positions; needed by `quantile`, and by `sigma` without `sigmas`.
         seed: of the bootstrap.
+        subject: what was measured.
 
     Raises:
         ValueError: a measure that does not exist, or a method without the reference that it needs.
     """
-    names = config.measures if config.measures is not None else tuple(MEASURES)
-    if unknown := sorted(set(names) - set(MEASURES)):
-        raise ValueError(f"unknown measure {unknown[0]!r}; the measures are: {', '.join(MEASURES)}")
+    known = subject.measures
+    names = config.measures if config.measures is not None else tuple(known)
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(f"unknown measure {unknown[0]!r}; the measures are: {', '.join(known)}")
     thresholds = []
-    for name in MEASURES:
+    for name in known:
         if name not in names or name not in columns:
             continue
         values = columns[name][~np.isnan(columns[name])]
-        for side in _sides(name):
-            threshold = _fit(name, side, values, config, reference, seed)
+        for side in _SIDES[known[name].bad]:
+            threshold = _fit(name, side, values, config, reference, seed, subject)
             if threshold is not None:
                 thresholds.append(threshold)
     return thresholds
@@ -165,7 +171,9 @@ def positions(columns: Mapping[str, Column], rules: Mapping[str, Bounds]) -> dic
     return found
 
 
-def lint(name: str, side: BoundSide, value: float, values: Column, config: CalibrateConfig) -> str | None:
+def lint(
+    name: str, side: BoundSide, value: float, values: Column, config: CalibrateConfig, subject: Subject = DOCUMENTS
+) -> str | None:
     """Return why a threshold should not be used, or None.
 
     Args:
@@ -174,29 +182,25 @@ def lint(name: str, side: BoundSide, value: float, values: Column, config: Calib
         value: the threshold.
         values: the measure's values in a sample, without NaN.
         config: limits.
+        subject: what was measured.
     """
-    if (reason := out_of_range(name, side, value)) is not None:
+    if (reason := out_of_range(name, side, value, subject)) is not None:
         return reason
-    highest = MEASURES[name].highest
+    unit, highest = subject.unit, subject.measures[name].highest
     if (side == "min" and value <= 0) or (side == "max" and highest is not None and value >= highest):
         return f"cannot fire: no value lies beyond {value:g}"
     if (side == "min" and highest is not None and value >= highest) or (side == "max" and value <= 0):
-        return "lies at the best value of the measure: every document that is not perfect would go"
+        return f"lies at the best value of the measure: every {unit} that is not perfect would go"
     if len(values) < config.min_documents:
-        return f"rests on {len(values):,} documents; at least {config.min_documents:,} are needed"
+        return f"rests on {len(values):,} {unit}s; at least {config.min_documents:,} are needed"
     removed = int(_beyond(values, side, value).sum())
     if not removed and config.min_removed:
-        return "cannot fire: no document of the sample lies beyond it"
+        return f"cannot fire: no {unit} of the sample lies beyond it"
     if removed < config.min_removed:
-        return f"rests on {removed} documents beyond it; at least {config.min_removed} are needed"
+        return f"rests on {removed} {unit}s beyond it; at least {config.min_removed} are needed"
     if removed > config.max_removed * len(values):
-        return f"would remove {removed / len(values):.1%} of the documents; at most {config.max_removed:.1%} may go"
+        return f"would remove {removed / len(values):.1%} of the {unit}s; at most {config.max_removed:.1%} may go"
     return None
-
-
-def _sides(name: str) -> tuple[BoundSide, ...]:
-    sides: dict[str, tuple[BoundSide, ...]] = {"low": ("min",), "high": ("max",), "both": ("min", "max")}
-    return sides[MEASURES[name].bad]
 
 
 def _beyond(values: Column, side: BoundSide, value: float) -> NDArray[np.bool_]:
@@ -205,17 +209,23 @@ def _beyond(values: Column, side: BoundSide, value: float) -> NDArray[np.bool_]:
 
 
 def _fit(
-    name: str, side: BoundSide, values: Column, config: CalibrateConfig, reference: Reference | None, seed: int
+    name: str,
+    side: BoundSide,
+    values: Column,
+    config: CalibrateConfig,
+    reference: Reference | None,
+    seed: int,
+    subject: Subject,
 ) -> Threshold | None:
     """Return the threshold of one measure and side; None where the reference has no such threshold."""
     position = reference.get((name, side)) if reference is not None else None
     if config.method == "quantile" or (config.method == "sigma" and config.sigmas is None):
         if reference is None:
-            raise ValueError(f"the method {config.method} needs a reference of English documents")
+            raise ValueError(f"the method {config.method} needs a reference")
         if position is None:
             return None
     if not len(values):
-        return Threshold(name, side, float("nan"), float("nan"), float("nan"), 0, 0.0, "no document has a value")
+        return Threshold(name, side, float("nan"), float("nan"), float("nan"), 0, 0.0, f"no {subject.unit} has a value")
     if config.method == "sigma":
         sigmas = config.sigmas if config.sigmas is not None else abs(position.sigmas) if position else 0.0
         value, low, high = _sigma_threshold(values, side, sigmas, config, seed)
@@ -227,9 +237,11 @@ def _fit(
         else:
             quantile = share if side == "min" else 1 - share
         value, low, high = quantile_interval(values, quantile, config.confidence)
-    value, low, high = (_rounded(name, side, number) for number in (value, low, high))
+    whole = subject.measures[name].whole
+    value, low, high = (_rounded(number, side, whole) for number in (value, low, high))
     removed = float(_beyond(values, side, value).mean())
-    return Threshold(name, side, value, low, high, len(values), removed, lint(name, side, value, values, config))
+    refused = lint(name, side, value, values, config, subject)
+    return Threshold(name, side, value, low, high, len(values), removed, refused)
 
 
 def quantile_interval(values: Column, quantile: float, confidence: float) -> tuple[float, float, float]:
@@ -264,15 +276,15 @@ def _sigma_threshold(
     return value, min(low, value), max(high, value)
 
 
-def _rounded(name: str, side: BoundSide, value: float) -> float:
-    """Return a threshold as a person would write it: whole, or with four significant digits, rounded so that no
-    document more goes than before.
+def _rounded(value: float, side: BoundSide, whole: bool) -> float:
+    """Return a threshold as a person would write it: whole, or with four significant digits, rounded so that nothing
+    more goes than before.
     """
     if not np.isfinite(value):
         return value
     direction = ROUND_FLOOR if side == "min" else ROUND_CEILING
     exact = Decimal(value)
-    digit = Decimal(1) if MEASURES[name].whole or not exact else Decimal(1).scaleb(exact.adjusted() - 3)
+    digit = Decimal(1) if whole or not exact else Decimal(1).scaleb(exact.adjusted() - 3)
     return float(exact.quantize(digit, rounding=direction))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import ValidationError, model_validator
 
 from configs.errors import UserError
 from configs.load import StrictModel
-from filters.metrics import MEASURES
+from filters.metrics import MEASURES, Measure
 from filters.verdict import Verdict
 from filters.words import Segmentation
 
@@ -30,13 +31,29 @@ class Bounds(StrictModel):
         return self
 
 
-def out_of_range(measure: str, side: BoundSide, value: float) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What thresholds judge.
+
+    Attributes:
+        unit: what one of them is called.
+        measures: what is measured of it, by name, in the order of the columns.
+    """
+
+    unit: str
+    measures: Mapping[str, Measure]
+
+
+DOCUMENTS = Subject("document", MEASURES)
+
+
+def out_of_range(measure: str, side: BoundSide, value: float, subject: Subject = DOCUMENTS) -> str | None:
     """Return why a threshold lies where no value of the measure can be, or None: it would drop all, or nothing."""
-    highest = MEASURES[measure].highest
+    highest = subject.measures[measure].highest
     if math.isfinite(value) and value >= 0 and (highest is None or value <= highest):
         return None
     limit = "no upper limit" if highest is None else f"{highest:g}"
-    what = "cannot fire" if (side == "max") == (value > 0) else "drops every document"
+    what = "cannot fire" if (side == "max") == (value > 0) else f"drops every {subject.unit}"
     return f"{side} {value:g} of {measure} is out of the measure's range, 0 to {limit}: it {what}"
 
 

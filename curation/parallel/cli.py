@@ -31,12 +31,15 @@ def parallel_command(
     out: Annotated[Path, typer.Option(help="Output folder.")] = Path("corpora"),
     config: Annotated[Path | None, typer.Option(help="YAML file; names only what differs from the defaults.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Tasks at a time. Default: all processors.")] = None,
+    profiles: Annotated[Path | None, typer.Option(help="Folder of profiles; those of the pair are used.")] = None,
     laser: Annotated[str, typer.Option(help="`off` leaves LASER's scores out: the rules alone decide.")] = "on",
     skip: Annotated[str, typer.Option(help=f"Stages to leave out, by comma: {', '.join(OPTIONAL_PAIR_STAGES)}.")] = "",
 ) -> None:
     """From parallel corpora to filtered pairs: a ledger of every pair, a summary and a report."""
     console = Console(stderr=True)
     src, tgt = parse_pair(pair)
+    if profiles is not None and not profiles.is_dir():
+        raise UserError(f"no folder of profiles at {profiles}; leave --profiles out, or make a profile first")
     settings = skip_pair_stages(load_config(config, ParallelConfig) if config else ParallelConfig(), skip, laser)
     inputs = find_parallel_inputs(input, src, tgt)
     out = out.expanduser().absolute()
@@ -44,7 +47,7 @@ def parallel_command(
         check_apart(pair_folder(out, src, tgt), [file.url for entry in inputs for file in entry.files])
         work = out / ".work" / f"parallel-{src}-{tgt}"
         with Runner(workers, settings.retries) as runner, StageProgress(console, work) as progress:
-            job = ParallelJob(src, tgt, inputs, work, settings, runner)
+            job = ParallelJob(src, tgt, inputs, work, settings, runner, profiles)
             result = job.run(progress.update, lambda line: console.print(shown(line), highlight=False))
         summary = publish_pairs(result, src, tgt, out, settings)
         remove_stale_work(work, result.tasks if settings.keep_work else [])

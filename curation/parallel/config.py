@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field, model_validator
 
 from configs.load import StrictModel
@@ -31,10 +33,9 @@ class LaserThresholds(StrictModel):
     min_cosine: float | None = Field(default=0.6, ge=-1, le=1)
     min_margin: float | None = Field(default=None, ge=0)
 
-    def bounds(self) -> dict[str, Bounds]:
-        """Return the thresholds as rules, by the name of the score."""
-        limits = {"score_laser_cosine": self.min_cosine, "score_laser_margin": self.min_margin}
-        return {name: Bounds(min=limit) for name, limit in limits.items() if limit is not None}
+
+_SCORE_OF = {"min_cosine": "score_laser_cosine", "min_margin": "score_laser_margin"}
+_LASER_DEFAULTS = {_SCORE_OF[name]: value for name, value in LaserThresholds().model_dump().items()}
 
 
 class LaserStageConfig(StrictModel):
@@ -67,12 +68,25 @@ class LaserStageConfig(StrictModel):
             raise ValueError("min_margin is set, but neighbours is null: the margin is not taken")
         return self
 
-    def for_pair(self, src: str, tgt: str) -> LaserThresholds:
-        """Return the thresholds of a pair of languages: what its own exception names, else those of all."""
+    def for_pair(self, src: str, tgt: str, fitted: Mapping[str, Bounds]) -> dict[str, Bounds]:
+        """Return the thresholds of a pair of languages by score.
+
+        Args:
+            src: code of the source language.
+            tgt: of the target language.
+            fitted: thresholds that were fitted to the pair; they take the place of the defaults, and what the
+                configuration names takes theirs.
+        """
+        limits = dict(_LASER_DEFAULTS)
+        limits |= {name: fitted[name].min for name in limits if name in fitted}
         own = self.by_pair.get(f"{src}-{tgt}", self.by_pair.get(f"{tgt}-{src}"))
-        if own is None:
-            return self.thresholds
-        return self.thresholds.model_copy(update=own.model_dump(exclude_unset=True))
+        for place in (self.thresholds, own):
+            if place is not None:
+                named = place.model_dump(exclude_unset=True)
+                limits |= {_SCORE_OF[name]: limit for name, limit in named.items()}
+        if self.neighbours is None:
+            limits["score_laser_margin"] = None
+        return {name: Bounds(min=limit) for name, limit in limits.items() if limit is not None}
 
 
 class EqualConfig(StrictModel):

@@ -10,6 +10,7 @@ from curation.duplicates.context import RunTasks
 from curation.duplicates.parts import DedupPart
 from curation.parallel.inputs import ParallelInput
 from curation.parallel.laser_files import LaserFiles
+from curation.parallel.profile import PairProfile
 from curation.stage import Task, TaskFunction, make_task
 from curation.store import Manifest
 from filters.rules import Bounds
@@ -135,6 +136,7 @@ class PairJobResult:
         outputs: manifests of the final tables, by part.
         bounds: thresholds of measures and scores, by column.
         laser: files of the encoder; None where the stage is off.
+        profile: what was fitted to the pair before.
         seconds: by phase.
         tasks: all that the job has used.
     """
@@ -145,5 +147,6 @@ class PairJobResult:
     outputs: list[Manifest]
     bounds: dict[str, Bounds]
     laser: LaserFiles | None
+    profile: PairProfile
     seconds: dict[str, float]
     tasks: list[Task]

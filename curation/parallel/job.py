@@ -39,6 +39,8 @@ from curation.parallel.laser_files import LaserFiles, laser_files
 from curation.parallel.measure import MeasurePairs, measure_pairs
 from curation.parallel.output import OutputPairs, write_pairs
 from curation.parallel.phases import count_sizes, drop_equal, score_by_laser
+from curation.parallel.profile import load_pair_profile
+from curation.profile import load_profile
 from curation.runner import Progress, Runner
 from curation.stage import Task, make_task
 from curation.stopwords import bundled_stop_words
@@ -46,14 +48,21 @@ from curation.store import Manifest, file_version
 from dedup.decontaminate import ContaminationConfig
 from filters.parallel.laser import LaserEncoder
 from filters.parallel.measures import PairSide
-from filters.rules import Bounds
+from filters.rules import Bounds, merge_bounds
 
 
 class ParallelJob:
     """One pass over the inputs of a language pair."""
 
     def __init__(
-        self, src: str, tgt: str, inputs: Sequence[ParallelInput], work: Path, config: ParallelConfig, runner: Runner
+        self,
+        src: str,
+        tgt: str,
+        inputs: Sequence[ParallelInput],
+        work: Path,
+        config: ParallelConfig,
+        runner: Runner,
+        profiles: Path | None = None,
     ) -> None:
         """Prepare; no input is read before `run`.
 
@@ -64,20 +73,24 @@ class ParallelJob:
             work: folder of intermediate results.
             config: the configuration.
             runner: runs the tasks.
+            profiles: folder of what was derived for languages and pairs; None for no profiles.
 
         Raises:
-            UserError: rules that contradict each other.
+            UserError: rules that contradict each other, or a profile that is not what it should be.
         """
         table = load_languages()
         self._languages = table.get(src), table.get(tgt)
         self._source, self._target = (
-            PairSide(own.code, own.segmentation, own.scripts, bundled_stop_words(own.code)) for own in self._languages
+            PairSide(own.code, own.segmentation, own.scripts, _stop_words(profiles, own.code))
+            for own in self._languages
         )
+        self._profile = load_pair_profile(profiles, src, tgt)
         self._pair, self._inputs = f"{src}-{tgt}", list(inputs)
         self._work, self._config, self._runner = work, config, runner
         self._stages = config.stages
         self._rules = self._rules_of()
-        self._judged = self._stages.laser.for_pair(src, tgt).bounds() if self._stages.laser is not None else {}
+        fitted = self._profile.score_bounds()
+        self._judged = self._stages.laser.for_pair(src, tgt, fitted) if self._stages.laser is not None else {}
         self._laser: LaserFiles | None = None
         self._benchmarks: tuple[tuple[BenchmarkFile, ...], ContaminationConfig] | None = None
         self._seconds: dict[str, float] = {}
@@ -125,6 +138,7 @@ class ParallelJob:
             outputs,
             self._rules | self._judged,
             self._laser,
+            self._profile,
             self._seconds,
             self._tasks,
         )
@@ -143,8 +157,9 @@ class ParallelJob:
         """Return the bounds of the rules by column, in the order in which they are tried."""
         if self._stages.rules is None:
             return {}
-        rules = self._stages.rules.for_pair(self._source, self._target)
-        return {**rules, "score_rules": self._stages.score}
+        rules = self._stages.rules.for_pair(self._source, self._target, self._profile.bounds())
+        fitted = self._profile.score_bounds().get("score_rules", Bounds())
+        return {**rules, "score_rules": merge_bounds("score_rules", fitted, self._stages.score)}
 
     def _run(self, phase: str, tasks: list[Task]) -> list[Manifest]:
         start = time.monotonic()
@@ -167,14 +182,16 @@ class ParallelJob:
 
     def _measure(self, parts: list[PairPart]) -> list[Manifest]:
         langid = self._stages.langid
+        lengths = self._profile.lengths
         facts = {
             "sides": [repr(side) for side in (self._source, self._target)],
+            "lengths": repr(lengths),
             "langid": _dump(langid),
             "models": [file_version(path) for path in lid_files(langid)] if langid is not None else [],
         }
         tasks = []
         for part in parts:
-            payload = MeasurePairs(part.pairs_path, self._source, self._target, langid, None)
+            payload = MeasurePairs(part.pairs_path, self._source, self._target, langid, lengths)
             own = {**facts, "input": part.checksum}
             tasks.append(make_task("measure", part.label, measure_pairs, payload, own, self._work))
         return self._run("measure", tasks)
@@ -219,6 +236,12 @@ class ParallelJob:
             own = {**facts, "part": part.number, "input": part.checksum, "before": [b.checksum for b in before]}
             tasks.append(make_task("output", part.name, write_pairs, payload, own, self._work))
         return self._run("output", tasks)
+
+
+def _stop_words(profiles: Path | None, code: str) -> tuple[str, ...] | None:
+    """Return the function words of a language: its profile's, else the bundled ones."""
+    own = load_profile(profiles, code).stop_words
+    return own.words if own is not None else bundled_stop_words(code)
 
 
 def _list(value: object) -> list[object]:

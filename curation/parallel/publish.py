@@ -95,6 +95,7 @@ def _summary(job: PairJobResult, src: str, tgt: str, config: ParallelConfig) -> 
         "reasons": reasons(counts, PAIR_STAGES),
         "inputs": _inputs(job),
         "rules": {name: bounds.model_dump() for name, bounds in job.bounds.items()},
+        "profile": _profile(job),
         "laser": _laser(job, config),
         "seconds": job.seconds,
         "records_per_second": round(records / seconds, 1) if seconds else None,
@@ -149,6 +150,12 @@ def _texts(job: PairJobResult, ids: list[str]) -> dict[str, tuple[str, str]]:
             rows = pq.read_table(part.pairs_path, columns=columns, filters=wanted, partitioning=None).to_pylist()
             found |= {row["id"]: (row["src_text"], row["tgt_text"]) for row in rows}
     return found
+
+
+def _profile(job: PairJobResult) -> str | None:
+    """Return which fitted thresholds the rules rest on; None for the defaults."""
+    fitted = job.profile.thresholds
+    return None if fitted is None else f"{fitted.pair}, fitted to {fitted.pairs:,} pairs, {fitted.date}"
 
 
 def _laser(job: PairJobResult, config: ParallelConfig) -> dict[str, object] | None:

@@ -1,22 +1,43 @@
-"""Thresholds of a language pair, by the methods that fit those of a language (`filters.calibrate`).
-
-What a threshold needs to know of a measure is on which side bad values lie, how large it can be, and whether it is
-whole. The methods look this up in the table of the documents' measures; so a pair's measure is fitted under the name of
-a document's measure that is the same in all three.
-"""
+"""Thresholds of a language pair, by the methods that fit those of a language (`filters.calibrate`)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+
+from pydantic import Field
 
 from filters.calibrate import CalibrateConfig, Column, Reference, Threshold, fit_thresholds
-from filters.metrics import MEASURES
+from filters.metrics import Measure
 from filters.parallel.measures import PAIR_MEASURES
-from filters.rules import BoundSide, out_of_range
+from filters.rules import Subject
 
-# Columns that no threshold is fitted for: the worse side follows from the two.
-_DERIVED = "worst_"
+# Scores of a pair as a whole, by their columns. A threshold on one of LASER's lies above 0, where a translation's is.
+SCORE_MEASURES: dict[str, Measure] = {
+    "score_rules": Measure("score of the measures together", "low"),
+    "score_laser_cosine": Measure("cosine similarity of the sides' embeddings", "low"),
+    "score_laser_margin": Measure("cosine similarity by that of the nearest other sentences", "low", None),
+}
+PAIRS = Subject("pair", PAIR_MEASURES | SCORE_MEASURES)
+# What is usual for these depends on the two languages and on the kind of text: how sure identification is, how long a
+# translation, how many marks and capitals. A letter of another script, a number that is missing or a text that was left
+# untranslated is a fault in any: fitted to a corpus that is full of them, a bound would let them pass.
+FITTED_MEASURES: tuple[str, ...] = (
+    "src_language_score", "tgt_language_score", "length_ratio", "length_deviation", "mark_mismatch", "upper_mismatch",
+)  # fmt: skip
+
+
+class PairCalibrateConfig(CalibrateConfig):
+    """How thresholds of pairs are fitted: as those of documents, but each takes less.
+
+    A pair that breaks one threshold seldom breaks another, so what they take adds up, on a clean corpus for nothing.
+
+    Attributes:
+        percentile, tail, sigmas: as there.
+    """
+
+    percentile: float = Field(default=0.5, gt=0, lt=50)
+    tail: float = Field(default=0.005, gt=0, lt=0.5)
+    sigmas: float | None = Field(default=5.0, gt=0)
 
 
 def fit_pair_thresholds(
@@ -25,46 +46,15 @@ def fit_pair_thresholds(
     """Return a threshold for each measure of pairs and bad side, the refused ones with their reason.
 
     Args:
-        columns: values by measure of `PAIR_MEASURES`, shape (N,) each; NaN where a pair has none.
-        config: method and limits; its `measures` are names of `PAIR_MEASURES`, None for all but the `worst_` ones.
-        reference: positions of thresholds among the pairs of other languages, by names of `PAIR_MEASURES`, as
+        columns: values by measure of `PAIRS`, shape (N,) each; NaN where a pair has none.
+        config: method and limits; its `measures` are names of `PAIRS`, None for `FITTED_MEASURES` and the scores.
+        reference: positions of thresholds among the pairs of other languages, by names of `PAIRS`, as
             `filters.calibrate.positions` gives them.
         seed: of the bootstrap.
 
     Raises:
         ValueError: a measure that does not exist, or a method without the reference that it needs.
     """
-    names = _chosen(config.measures)
-    fitted = []
-    for name in PAIR_MEASURES:
-        if name not in names or name not in columns:
-            continue
-        other = stand_in(name)
-        own = None if reference is None else {(other, side): at for (of, side), at in reference.items() if of == name}
-        single = config.model_copy(update={"measures": (other,)})
-        for threshold in fit_thresholds({other: columns[name]}, single, own, seed):
-            refused = threshold.refused and threshold.refused.replace(f" of {other} ", f" of {name} ")
-            fitted.append(replace(threshold, measure=name, refused=refused))
-    return fitted
-
-
-def out_of_pair_range(name: str, side: BoundSide, value: float) -> str | None:
-    """Return why a threshold lies where no value of a measure of pairs can be, or None."""
-    other = stand_in(name)
-    reason = out_of_range(other, side, value)
-    return reason and reason.replace(f" of {other} ", f" of {name} ").replace("every document", "every pair")
-
-
-def stand_in(name: str) -> str:
-    """Return the first document's measure with the same bad side, limit and wholeness as a measure of pairs."""
-    about = PAIR_MEASURES[name]
-    shape = (about.bad, about.highest, about.whole)
-    return next(other for other, own in MEASURES.items() if (own.bad, own.highest, own.whole) == shape)
-
-
-def _chosen(measures: Collection[str] | None) -> Collection[str]:
-    if measures is None:
-        return [name for name in PAIR_MEASURES if not name.startswith(_DERIVED)]
-    if unknown := sorted(set(measures) - set(PAIR_MEASURES)):
-        raise ValueError(f"unknown measure {unknown[0]!r}; the measures are: {', '.join(PAIR_MEASURES)}")
-    return measures
+    if config.measures is None:
+        config = config.model_copy(update={"measures": (*FITTED_MEASURES, *SCORE_MEASURES)})
+    return fit_thresholds(columns, config, reference, seed, PAIRS)

@@ -8,10 +8,10 @@ from pydantic import model_validator
 
 from configs.load import StrictModel
 from filters.confusable import confusable_with
-from filters.parallel.calibrate import out_of_pair_range
+from filters.parallel.calibrate import PAIRS
 from filters.parallel.measures import PAIR_MEASURES, SIDES, TOGETHER_MEASURES, PairSide
 from filters.parallel.sides import SIDE_MEASURES
-from filters.rules import Bounds, merge_bounds, sides_of
+from filters.rules import Bounds, merge_bounds, out_of_range, sides_of
 
 Rules = Mapping[str, Bounds | None]
 # A measure of a side by its bare name stands for both sides.
@@ -112,7 +112,7 @@ class PairRulesConfig(StrictModel):
             _add(merged, self.by_language.get(language, {}), (side,))
         _add(merged, self.by_pair.get(f"{source.language}-{target.language}", {}), ("src", "tgt"))
         turned = self.by_pair.get(f"{target.language}-{source.language}", {})
-        _add(merged, {_swapped(name): bounds for name, bounds in turned.items()}, ("src", "tgt"))
+        _add(merged, {swapped(name): bounds for name, bounds in turned.items()}, ("src", "tgt"))
         return {name: merged[name] for name in PAIR_MEASURES if name in merged}
 
 
@@ -135,7 +135,8 @@ def _add(merged: dict[str, Bounds], place: Rules, sides: tuple[str, ...]) -> Non
             merged[column] = merge_bounds(column, merged.get(column, Bounds()), bounds)
 
 
-def _swapped(name: str) -> str:
+def swapped(name: str) -> str:
+    """Return the column that a column becomes when source and target change places."""
     prefix = name[:4]
     return _SWAPPED.get(prefix, prefix) + name[4:]
 
@@ -149,5 +150,5 @@ def _check(place: Rules, names: tuple[str, ...]) -> None:
     for name, bounds in place.items():
         column = f"src_{name}" if name in SIDE_MEASURES else name
         for side, value in sides_of(bounds):
-            if (reason := out_of_pair_range(column, side, value)) is not None:
+            if (reason := out_of_range(column, side, value, PAIRS)) is not None:
                 raise ValueError(f"{reason.replace(column, name)}; null switches a side off")

@@ -18,8 +18,8 @@ from filters.calibrate import (
     quantile_interval,
     removed_together,
 )
-from filters.metrics import MEASURES
-from filters.rules import Bounds, BoundSide
+from filters.metrics import MEASURES, Measure
+from filters.rules import Bounds, BoundSide, Subject
 
 Values = NDArray[np.float64]
 
@@ -72,6 +72,21 @@ def test_a_threshold_lies_where_the_english_one_lies(method: str) -> None:
 def test_a_method_without_its_reference_says_so() -> None:
     with pytest.raises(ValueError, match="needs a reference"):
         fit({"digit_ratio": sample()}, method="quantile")
+
+
+def test_another_subject_has_its_own_measures_and_is_called_by_its_name() -> None:
+    subject = Subject(
+        "web host", {"pages": Measure("pages", "low", None, whole=True), "links": Measure("", "high", 3.0)}
+    )
+    columns = {"pages": 1000 * sample(1, 400), "links": 3 * sample(2, 400), "digit_ratio": sample(3, 400)}
+    pages, links = fit_thresholds(columns, CalibrateConfig(percentile=5), subject=subject)
+    assert (pages.measure, pages.side, pages.value % 1) == ("pages", "min", 0)
+    assert (links.measure, links.side, links.refused) == ("links", "max", None)
+    assert links.value == pytest.approx(np.percentile(columns["links"], 95), rel=1e-3)
+    (few,) = fit_thresholds({"links": columns["links"][:20]}, CalibrateConfig(), subject=subject)
+    assert few.refused == "rests on 20 web hosts; at least 300 are needed"
+    with pytest.raises(ValueError, match="unknown measure 'words'; the measures are: pages, links"):
+        fit_thresholds(columns, CalibrateConfig(measures=("words",)), subject=subject)
 
 
 def test_unknown_measures_are_named() -> None:

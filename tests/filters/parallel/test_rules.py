@@ -13,7 +13,7 @@ from configs.errors import UserError
 from configs.load import validate_config
 from filters.calibrate import CalibrateConfig, positions
 from filters.decisions import decide_columns
-from filters.parallel.calibrate import fit_pair_thresholds, stand_in
+from filters.parallel.calibrate import FITTED_MEASURES, PAIRS, SCORE_MEASURES, PairCalibrateConfig, fit_pair_thresholds
 from filters.parallel.measures import PAIR_MEASURES, PairMeasurer, PairSide
 from filters.parallel.rules import DEFAULT_PAIR_RULES, NAMES, PairRulesConfig
 from filters.parallel.score import PENALTIES, pair_score, pair_scores
@@ -184,9 +184,27 @@ def test_calibration_names_what_is_wrong_by_its_own_names() -> None:
     with pytest.raises(ValueError, match="unknown measure 'chars'; the measures are: src_chars"):
         fit_pair_thresholds({}, CalibrateConfig(measures=("chars",)))
     (refused,) = fit_pair_thresholds({"similarity": np.zeros(500)}, CalibrateConfig(measures=("similarity",)))
-    assert refused.refused is not None
-    assert {PAIR_MEASURES[name].bad for name in PAIR_MEASURES} >= {"low", "high"}
-    assert all(stand_in(name) for name in PAIR_MEASURES)
+    assert refused.refused == "lies at the best value of the measure: every pair that is not perfect would go"
+
+
+def test_calibration_fits_what_depends_on_the_languages_and_the_scores() -> None:
+    generator = np.random.default_rng(6)
+    columns = {name: generator.beta(3, 3, 600) for name in PAIRS.measures}
+    fitted = {(own.measure, own.side) for own in fit_pair_thresholds(columns, PairCalibrateConfig())}
+    low = {"src_language_score", "tgt_language_score", *SCORE_MEASURES}
+    assert fitted == {(name, "min" if name in low else "max") for name in (*FITTED_MEASURES, *SCORE_MEASURES)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "share"), [("percentile", 5.0, 0.05), ("tail", 0.03, 0.03), ("sigmas", 1.0, 0.16)]
+)
+def test_the_settings_of_pairs_are_those_of_documents(name: str, value: float, share: float) -> None:
+    values = np.random.default_rng(7).normal(2, 0.1, 3000)
+    method = {"sigmas": "sigma"}.get(name, name)
+    config = PairCalibrateConfig.model_validate({"method": method, name: value, "max_removed": 0.5})
+    (threshold,) = fit_pair_thresholds({"length_ratio": values}, config)
+    assert threshold.removed == pytest.approx(share, abs=0.01)
+    assert threshold.value == pytest.approx(np.quantile(values, 1 - share), rel=0.01)
 
 
 _VALUES = st.lists(st.floats(0, 5) | st.just(math.nan), min_size=len(PENALTIES), max_size=len(PENALTIES))
