@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup corpus parallel tell languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
+.PHONY: help setup corpus parallel tell pivot languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
 
 # LANG is also the locale variable of every shell. As the language of a job it counts only when it stands on make's own
 # command line; what make starts gets the locale that make itself was started with.
@@ -34,6 +34,7 @@ SAMPLE_SIZE ?=
 URL ?=
 PAIR ?=
 LASER ?=
+FROM ?=
 RENDER ?=
 METHOD ?=
 REFERENCE ?=
@@ -54,6 +55,7 @@ help:
 	@echo "make scurve [CONFIG=my.yaml]                how surely MinHash finds which similarity"
 	@echo "make parallel PAIR=de-en INPUT=opus.zip OUT=corpora [LASER=off]   parallel corpora -> corpora/parallel/de-en"
 	@echo "make tell PAIR=de-en [RENDER=my.yaml]       its pairs told as text anew, with other templates or lengths"
+	@echo "make pivot PAIR=de-fr FROM=corpora/parallel/de-en,corpora/parallel/en-fr   candidates by their shared English"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
 	@echo "make calibrate PAIR=de-en                    the same for a language pair -> profiles/parallel/de-en"
 	@echo "make kenlm LANG=el TEXT=wiki.txt            a perplexity model -> profiles/el"
@@ -107,6 +109,11 @@ parallel: $(STAMP)
 		$(if $(SKIP),--skip '$(SKIP)') $(WITH_PROFILES)
 	@$(RUN) $(PY) -m mixing tell --pair '$(PAIR)' --out '$(OUT)' \
 		$(if $(RENDER),--render '$(RENDER)') $(if $(WORKERS),--workers '$(WORKERS)')
+
+pivot: $(STAMP)
+	$(call need,PAIR FROM,PAIR=de-fr FROM=<finished de-en and en-fr by comma> [OUT=corpora] [WORKERS=n] [CONFIG=file.yaml])
+	@$(RUN) $(PY) -m curation pivot --pair '$(PAIR)' --from '$(FROM)' --out '$(OUT)' \
+		$(if $(CONFIG),--config '$(CONFIG)') $(if $(WORKERS),--workers '$(WORKERS)')
 
 tell: $(STAMP)
 	$(call need,PAIR,PAIR=<src>-<tgt> [OUT=corpora] [RENDER=file.yaml])

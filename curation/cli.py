@@ -31,6 +31,7 @@ from curation.inputs import find_inputs
 from curation.job_folder import locked_output, remove_stale_work, work_folder
 from curation.parallel.cli import parallel_command
 from curation.parallel.cli_calibrate import calibrate_pair_command
+from curation.parallel.cli_pivot import pivot_command
 from curation.profile import language_table, load_profile
 from curation.publish import publish
 from curation.records import STAGES
@@ -104,6 +105,7 @@ def languages(short: Annotated[bool, typer.Option(help="Codes and names in a few
 
 
 app.command("parallel")(parallel_command)
+app.command("pivot")(pivot_command)
 app.command("calibrate")(calibrate_command)
 app.command("calibrate-pair")(calibrate_pair_command)
 app.command("whatif")(whatif_command)

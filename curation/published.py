@@ -24,6 +24,8 @@ def replace_tables(folder: Path, kind: str, files: Iterable[tuple[str, Path]], s
         files: name in the folder, and finished file.
         schema: of the empty table that stands there when there are none: readers of `*.parquet` find the columns.
     """
+    for left in folder.glob(f".{kind}.*"):  # of a killed job
+        shutil.rmtree(left, ignore_errors=True)
     fresh = folder / f".{kind}.{uuid.uuid4().hex}"
     fresh.mkdir()
     rows = 0

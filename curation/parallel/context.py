@@ -138,6 +138,7 @@ class PairJobResult:
         laser: files of the encoder; None where the stage is off.
         profile: what was fitted to the pair before.
         seconds: by phase.
+        resumed: some tasks were finished by an earlier run, so that seconds say little.
         tasks: all that the job has used.
     """
 
@@ -149,4 +150,5 @@ class PairJobResult:
     laser: LaserFiles | None
     profile: PairProfile
     seconds: dict[str, float]
+    resumed: bool
     tasks: list[Task]

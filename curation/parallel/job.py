@@ -96,6 +96,7 @@ class ParallelJob:
         self._seconds: dict[str, float] = {}
         self._tasks: list[Task] = []
         self._progress: Progress | None = None
+        self._resumed = 0
 
     def run(
         self, progress: Progress | None = None, on_download: Callable[[str], None] = lambda line: None
@@ -140,6 +141,7 @@ class ParallelJob:
             self._laser,
             self._profile,
             self._seconds,
+            self._resumed > 0,
             self._tasks,
         )
 
@@ -163,10 +165,15 @@ class ParallelJob:
 
     def _run(self, phase: str, tasks: list[Task]) -> list[Manifest]:
         start = time.monotonic()
-        manifests = self._runner.run(phase, tasks, self._progress)
+        manifests = self._runner.run(phase, tasks, self._watch)
         self._seconds[phase] = round(self._seconds.get(phase, 0) + time.monotonic() - start, 3)
         self._tasks += tasks
         return manifests
+
+    def _watch(self, phase: str, finished: int, total: int, resumed: int) -> None:
+        self._resumed += resumed
+        if self._progress is not None:
+            self._progress(phase, finished, total, resumed)
 
     def _read(self) -> list[Manifest]:
         settings = _dump({"ingest": self._stages.ingest, "normalize": self._stages.normalize})

@@ -98,7 +98,7 @@ def _summary(job: PairJobResult, src: str, tgt: str, config: ParallelConfig) -> 
         "profile": _profile(job),
         "laser": _laser(job, config),
         "seconds": job.seconds,
-        "records_per_second": round(records / seconds, 1) if seconds else None,
+        "records_per_second": round(records / seconds, 1) if seconds and not job.resumed else None,
         "config": plain,
         "config_hash": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest(),
         "code_version": code_version("curation.cli"),
