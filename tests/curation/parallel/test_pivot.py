@@ -22,6 +22,7 @@ from configs.errors import UserError
 from curation import published as published_room
 from curation.ledger import ConservationError
 from curation.parallel import cli_pivot, pivot_join, pivot_match
+from curation.parallel import pivot as pivot_room
 from curation.parallel.cli_pivot import pivot_command
 from curation.parallel.pairs import Pair
 from curation.parallel.pivot import (
