@@ -74,7 +74,7 @@ $(STAMP): requirements.txt requirements-dev.txt requirements-files.txt constrain
 	@touch $@
 
 # The sample is packed anew only when its sources change.
-$(SAMPLE)/.packed: $(shell find samples -name build -prune -o -type f -print 2>/dev/null) | $(STAMP)
+$(SAMPLE)/.packed: $(shell find samples -name build -prune -o -name parallel -prune -o -type f -print 2>/dev/null) | $(STAMP)
 	@$(RUN) $(PY) -m samples.pack --out $(SAMPLE)
 	@touch $@
 
