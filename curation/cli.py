@@ -13,9 +13,9 @@ from rich.table import Table
 from configs.errors import UserError
 from configs.languages import LanguageTable, load_languages
 from configs.load import load_config, validate_config
+from curation.cli_checks import check_apart, check_codes
 from curation.cli_dedup import audit_command, scurve_command
 from curation.cli_errors import run_command_line
-from curation.cli_paths import check_apart
 from curation.cli_quality import (
     calibrate_command,
     explain_command,
@@ -148,12 +148,7 @@ def _check_codes(config: CorpusConfig, table: LanguageTable) -> None:
         "rules.by_language": stages.rules.by_language if stages.rules else {},
         "url.lists_by_language": stages.url.lists_by_language if stages.url else {},
     }
-    for place, by_language in settings.items():
-        for code in by_language:
-            try:
-                table.get(code)
-            except UserError as error:
-                raise UserError(f"stages.{place}: {error}") from error
+    check_codes(((place, code) for place, by_language in settings.items() for code in by_language), table)
 
 
 def main() -> None:

@@ -121,6 +121,11 @@ def describe_file(fs: AbstractFileSystem, path: str) -> InputFile:
     else:
         url = fs.unstrip_protocol(path)
         version = str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")
+    try:
+        url.encode()
+    except UnicodeEncodeError as error:
+        plain = os.fsencode(url).decode("utf-8", "replace")
+        raise UserError(f"the name of the input {plain} is not UTF-8: give the file another name") from error
     return InputFile(path, url, cast(Format, format_of(path)), int(info.get("size") or 0), version)
 
 

@@ -12,13 +12,14 @@ from rich.table import Table
 
 from configs.errors import UserError
 from configs.load import load_config, validate_config
-from curation.cli_paths import check_apart
+from curation.cli_checks import check_apart, check_codes
 from curation.job_folder import locked_output, remove_stale_work
 from curation.parallel.codes import parse_pair
 from curation.parallel.config import OPTIONAL_PAIR_STAGES, PAIR_STAGES, ParallelConfig
 from curation.parallel.inputs import find_parallel_inputs
 from curation.parallel.job import ParallelJob
 from curation.parallel.publish import pair_folder, publish_pairs
+from curation.profile import language_table
 from curation.runner import Runner
 from curation.terminal import StageProgress, shown
 
@@ -41,6 +42,7 @@ def parallel_command(
     if profiles is not None and not profiles.is_dir():
         raise UserError(f"no folder of profiles at {profiles}; leave --profiles out, or make a profile first")
     settings = skip_pair_stages(load_config(config, ParallelConfig) if config else ParallelConfig(), skip, laser)
+    check_codes(settings.stages.codes(), language_table(profiles))
     inputs = find_parallel_inputs(input, src, tgt)
     out = out.expanduser().absolute()
     with locked_output(out):

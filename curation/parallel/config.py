@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field, model_validator
 
@@ -13,9 +13,10 @@ from curation.parallel.pairs import PairIngestConfig
 from curation.parallel.report_sample import PairReportConfig
 from dedup.decontaminate import ContaminationConfig
 from filters.langid import LangIdConfig
+from filters.parallel.calibrate import PAIRS
 from filters.parallel.laser import LaserConfig
 from filters.parallel.rules import PairRulesConfig
-from filters.rules import Bounds
+from filters.rules import Bounds, out_of_range, sides_of
 
 # The stages that a pair passes, in order. Each row of the ledger names the one where its way ended.
 PAIR_STAGES = ("ingest", "rules", "contamination", "pair", "laser", "source", "target")
@@ -125,6 +126,23 @@ class PairStagesConfig(StrictModel):
     laser: LaserStageConfig | None = LaserStageConfig()
     source: EqualConfig | None = EqualConfig()
     target: EqualConfig | None = EqualConfig()
+
+    @model_validator(mode="after")
+    def _score_can_be_kept(self) -> PairStagesConfig:
+        for side, value in sides_of(self.score):
+            if (reason := out_of_range("score_rules", side, value, PAIRS)) is not None:
+                raise ValueError(f"score: {reason}; null switches a side off")
+        if self.rules is None and sides_of(self.score):
+            raise ValueError("score: its bounds belong to the stage rules, which is null; rules: {} switches it on")
+        return self
+
+    def codes(self) -> Iterator[tuple[str, str]]:
+        """Yield every language code that a setting is for, with the setting's place."""
+        if self.rules is not None:
+            yield from (("rules.by_language", code) for code in self.rules.by_language)
+            yield from (("rules.by_pair", code) for pair in self.rules.by_pair for code in pair.split("-"))
+        if self.laser is not None:
+            yield from (("laser.by_pair", code) for pair in self.laser.by_pair for code in pair.split("-"))
 
 
 class ParallelConfig(StrictModel):

@@ -134,6 +134,7 @@ class _RowReader:
         self._name, self._languages, self._swapped = name, languages, swapped
         self._max_bytes, self._chosen = config.max_line_bytes, config.columns
         self._known: tuple[str, str] | None = None  # names of the columns of the first and the second side
+        self._maps = False  # an earlier row had its sides in a mapping
         chosen = config.columns
         if chosen is not None:
             if not isinstance(chosen.src, str) or not isinstance(chosen.tgt, str):
@@ -162,7 +163,7 @@ class _RowReader:
         """
         fields = row
         if self._is_mapping(row):
-            fields = _mapping(row["translation"])
+            fields = _mapping(row.get("translation"))
             src, tgt = choose_labels(fields, *self._languages)
             if src is None or tgt is None:
                 held = _shown(fields)
@@ -183,9 +184,17 @@ class _RowReader:
         return Pair(self._name, sequence, src_text, tgt_text, src_origin, tgt_origin, rated)
 
     def _is_mapping(self, row: Row | list[str]) -> bool:
-        if self._chosen is not None or "translation" not in row:
+        if self._chosen is not None:
             return False
-        return isinstance(row, list) or isinstance(row["translation"], dict | list)
+        if isinstance(row, list):
+            held = "translation" in row
+        else:
+            # A row may have lost its mapping: then that is its fault, and no other layout is looked for.
+            value = row.get("translation")
+            lost = value is None and self._known is None and (self._maps or "translation" in row)
+            held = isinstance(value, dict | list) or lost
+        self._maps |= held
+        return held
 
     def _find(self, names: Iterable[str]) -> tuple[str, str]:
         if self._known is None:
