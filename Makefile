@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup corpus parallel tell pivot languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
+.PHONY: help setup corpus parallel tell pivot tokens tokenizer where mixture mixdiff languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
 
 # LANG is also the locale variable of every shell. As the language of a job it counts only when it stands on make's own
 # command line; what make starts gets the locale that make itself was started with.
@@ -35,6 +35,14 @@ URL ?=
 PAIR ?=
 LASER ?=
 FROM ?=
+CORPUS ?=
+TOKENS ?= tokens
+TOKEN ?=
+MIX ?=
+MIXTURES ?= mixtures
+CHECK ?=
+A ?=
+B ?=
 RENDER ?=
 METHOD ?=
 REFERENCE ?=
@@ -56,6 +64,10 @@ help:
 	@echo "make parallel PAIR=de-en INPUT=opus.zip OUT=corpora [LASER=off]   parallel corpora -> corpora/parallel/de-en"
 	@echo "make tell PAIR=de-en [RENDER=my.yaml]       its pairs told as text anew, with other templates or lengths"
 	@echo "make pivot PAIR=de-fr FROM=corpora/parallel/de-en,corpora/parallel/en-fr   candidates by their shared English"
+	@echo "make tokens CORPUS=corpora/el,corpora/parallel/el-en [TOKENIZER=tokenizer.json] [TOKENS=tokens]   -> .bin/.idx shards"
+	@echo "make mixture MIX=configs/mixtures/sample.yaml [TOKENS=tokens] [MIXTURES=mixtures] [CHECK=yes]   -> manifest.json, report"
+	@echo "make mixdiff A=mixtures/a B=mixtures/b      what differs between two mixtures"
+	@echo "make where TOKEN=<source>/<shard>:<offset>  from a training token back to its document and crawl record"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
 	@echo "make calibrate PAIR=de-en                    the same for a language pair -> profiles/parallel/de-en"
 	@echo "make kenlm LANG=el TEXT=wiki.txt            a perplexity model -> profiles/el"
@@ -100,6 +112,27 @@ verbatim = '$(subst ','\'',$(value $(1)))'
 
 # need(VARIABLES, usage): stop with the usage when one of them is empty.
 need = @$(foreach name,$(1),test -n $(call verbatim,$(name)) &&) true || { echo "usage: make $@ $(2)" >&2; exit 2; }
+
+tokens: $(STAMP)
+	$(call need,CORPUS,CORPUS=<finished corpora by comma or a glob> [TOKENIZER=tokenizer.json] [TOKENS=tokens] [WORKERS=n] [CONFIG=file.yaml])
+	@$(RUN) $(PY) -m mixing tokens --corpus '$(CORPUS)' --out '$(TOKENS)' $(if $(TOKENIZER),--tokenizer '$(TOKENIZER)') \
+		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(CONFIG),--config '$(CONFIG)')
+
+tokenizer: $(STAMP)
+	$(call need,CORPUS,CORPUS=<finished corpora by comma or a glob> OUT=<folder> [CONFIG=file.yaml])
+	@$(RUN) $(PY) -m mixing tokenizer --corpus '$(CORPUS)' --out '$(OUT)' $(if $(CONFIG),--config '$(CONFIG)')
+
+where: $(STAMP)
+	$(call need,TOKEN,TOKEN=<source>/<shard>:<offset> [TOKENS=tokens] [CORPUS=corpora/el])
+	@$(RUN) $(PY) -m mixing where --token '$(TOKEN)' --tokens '$(TOKENS)' $(if $(CORPUS),--corpus '$(CORPUS)')
+
+mixture: $(STAMP)
+	$(call need,MIX,MIX=<mixture.yaml> [TOKENS=tokens] [MIXTURES=mixtures] [CHECK=yes])
+	@$(RUN) $(PY) -m mixing mixture --mix '$(MIX)' --tokens '$(TOKENS)' --out '$(MIXTURES)' $(if $(CHECK),--check)
+
+mixdiff: $(STAMP)
+	$(call need,A B,A=<mixture> B=<mixture>)
+	@$(RUN) $(PY) -m mixing mixdiff --a '$(A)' --b '$(B)'
 
 # `INPUT` of this job has no default: the sample crawl holds no pairs.
 parallel: $(STAMP)

@@ -32,7 +32,7 @@ def replace_tables(folder: Path, kind: str, files: Iterable[tuple[str, Path]], s
     try:
         for name, path in files:
             target = fresh / name
-            _link_or_copy(path, target)
+            link_or_copy(path, target)
             with reading(folder / kind):  # a published file and the stored result are one file with two names
                 rows += pq.read_metadata(target).num_rows
         if not any(fresh.iterdir()):
@@ -44,10 +44,11 @@ def replace_tables(folder: Path, kind: str, files: Iterable[tuple[str, Path]], s
     return rows
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a finished file a second name, or a copy where the file system has no hard links."""
     try:
         os.link(source, target)
-    except OSError:  # a file system without hard links
+    except OSError:
         shutil.copyfile(source, target)
 
 

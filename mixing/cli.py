@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from curation.cli_errors import run_command_line
-from mixing.cli_tell import tell_command
+from mixing.mixture.cli import mixdiff_command, mixture_command
+from mixing.telling.cli import tell_command
+from mixing.tokens.cli import tokenizer_command, tokens_command, where_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -16,6 +18,11 @@ def _root() -> None:
 
 
 app.command("tell")(tell_command)
+app.command("tokenizer")(tokenizer_command)
+app.command("tokens")(tokens_command)
+app.command("where")(where_command)
+app.command("mixture")(mixture_command)
+app.command("mixdiff")(mixdiff_command)
 
 
 def main() -> None:

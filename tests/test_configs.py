@@ -10,18 +10,22 @@ from configs.load import load_config, read_yaml
 from curation.config import OPTIONAL_STAGES, CorpusConfig, StagesConfig
 from curation.parallel.config import OPTIONAL_PAIR_STAGES, PairStagesConfig, ParallelConfig
 from curation.records import STAGES
-from mixing.render import RenderConfig
+from mixing.mixture.mixture import load_mixture
+from mixing.telling.render import RenderConfig
+from mixing.tokens.config import TokensConfig
 from tests.jobs.conftest import ROOT
 
 CORPUS = sorted((ROOT / "configs" / "corpus").glob("*.yaml"))
 PARALLEL = sorted((ROOT / "configs" / "parallel" / "jobs").glob("*.yaml"))
+MIXTURES = sorted((ROOT / "configs" / "mixtures").glob("*.yaml"))
+TOKENS = sorted((ROOT / "configs" / "tokens").glob("*.yaml"))
 RENDER = sorted((ROOT / "configs" / "parallel" / "render").glob("*.yaml"))
 
 
 def test_there_are_configurations() -> None:
     assert {path.name for path in CORPUS} >= {"default.yaml"}
     parallel = {ROOT / "configs" / "parallel" / f"{name}.yaml" for name in ("templates", "language_names")}
-    known = {*CORPUS, *PARALLEL, *RENDER, *parallel, ROOT / "configs" / "languages.yaml"}
+    known = {*CORPUS, *PARALLEL, *RENDER, *MIXTURES, *TOKENS, *parallel, ROOT / "configs" / "languages.yaml"}
     assert set((ROOT / "configs").rglob("*.yaml")) == known
 
 
@@ -49,6 +53,18 @@ def test_every_configuration_of_parallel_jobs_loads(path: Path) -> None:
 def test_every_configuration_of_telling_loads(path: Path) -> None:
     config = load_config(path, RenderConfig)
     assert (path.name == "default.yaml") == (config == RenderConfig())
+
+
+@pytest.mark.parametrize("path", TOKENS, ids=lambda path: path.name)
+def test_every_configuration_of_tokens_loads(path: Path) -> None:
+    config = load_config(path, TokensConfig)
+    assert (path.name == "default.yaml") == (config == TokensConfig())
+    assert path.name != "default.yaml" or set(read_yaml(path)) == set(TokensConfig.model_fields)
+
+
+@pytest.mark.parametrize("path", MIXTURES, ids=lambda path: path.name)
+def test_every_mixture_loads(path: Path) -> None:
+    assert load_mixture(path).name == path.stem
 
 
 def test_the_defaults_of_parallel_jobs_are_spelt_out() -> None:

@@ -25,7 +25,7 @@ from curation.record_schema import LEDGER
 from curation.stage import code_version
 from curation.store import write_text_atomically
 
-# What telling the pairs as text leaves in the folder (`mixing.tell`): made anew from new pairs.
+# What telling the pairs as text leaves in the folder (`mixing.telling.tell`): made anew from new pairs.
 TOLD = ("documents", "documents.json")
 
 _SCHEMAS = {"pairs": PAIRS, "ledger": LEDGER, "measures": PUBLISHED_PAIR_MEASURES}

@@ -315,7 +315,7 @@ def test_there_is_no_summary_beside_old_candidates(tmp_path: Path, monkeypatch: 
     def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(published_room, "_link_or_copy", full)
+    monkeypatch.setattr(published_room, "link_or_copy", full)
     with pytest.raises(OSError, match="No space"):
         join(folders, tmp_path, config=PivotConfig(max_partners=1))
     assert [path.name for path in published(tmp_path).iterdir()] == ["pairs"]

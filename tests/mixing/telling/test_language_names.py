@@ -11,9 +11,9 @@ import pytest
 
 from configs.errors import UserError
 from configs.languages import load_languages
-from mixing.language_names import load_language_names
+from mixing.telling.language_names import load_language_names
 
-REVIEW = Path(__file__).resolve().parents[2] / "docs" / "templates_review.md"
+REVIEW = Path(__file__).resolve().parents[3] / "docs" / "templates_review.md"
 NAMES = load_language_names()
 TABLE = load_languages()
 CODES = [language.code for language in TABLE.languages]

@@ -19,7 +19,7 @@ import configs
 from configs.errors import UserError
 from configs.languages import load_languages
 from configs.load import StrictModel, load_config
-from mixing.language_names import PLAIN, Code, LanguageNames, load_language_names
+from mixing.telling.language_names import PLAIN, Code, LanguageNames, load_language_names
 
 SHIPPED = Path(configs.__file__).parent / "parallel" / "templates.yaml"
 SLOTS = ("source", "target", "source_name", "target_name")

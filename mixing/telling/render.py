@@ -19,8 +19,8 @@ from pydantic import Field, model_validator
 from configs.errors import UserError
 from configs.languages import load_languages
 from configs.load import StrictModel
-from mixing.pairs import Direction, Document, Span, Style, TextPair, ToldPair
-from mixing.templates import Frame, TemplateLibrary, load_templates
+from mixing.telling.pairs import Direction, Document, Span, Style, TextPair, ToldPair
+from mixing.telling.templates import Frame, TemplateLibrary, load_templates
 
 # Scripts in which one sentence follows the other without a space.
 _UNSPACED_SCRIPTS = frozenset({"Hans", "Hant", "Jpan"})

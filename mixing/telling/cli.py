@@ -14,8 +14,8 @@ from curation.parallel.codes import parse_pair
 from curation.parallel.publish import pair_folder
 from curation.runner import Runner
 from curation.terminal import StageProgress, shown
-from mixing.render import RenderConfig
-from mixing.tell import TellJob
+from mixing.telling.render import RenderConfig
+from mixing.telling.tell import TellJob
 
 _RETRIES = 2
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import xxhash
 
-from mixing.pairs import Document, TextPair
-from mixing.render import RenderConfig, Renderer, content_hash, joint
-from mixing.templates import TemplateLibrary
+from mixing.telling.pairs import Document, TextPair
+from mixing.telling.render import RenderConfig, Renderer, content_hash, joint
+from mixing.telling.templates import TemplateLibrary
 
 # A document with its languages, or a pair without one.
 _Order = tuple[bytes, str, str, str, int, bytes, str]

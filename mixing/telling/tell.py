@@ -29,10 +29,10 @@ from curation.published import replace_tables
 from curation.runner import Progress, Runner
 from curation.stage import Result, Task, make_task
 from curation.store import Manifest, TableWriter, file_version, write_text_atomically
-from mixing.packing import bucket_of, pack
-from mixing.pairs import Document, TextPair
-from mixing.render import RenderConfig, Renderer
-from mixing.templates import SHIPPED
+from mixing.telling.packing import bucket_of, pack
+from mixing.telling.pairs import Document, TextPair
+from mixing.telling.render import RenderConfig, Renderer
+from mixing.telling.templates import SHIPPED
 
 # A bucket's pairs are in memory at once.
 _BUCKET_PAIRS = 50_000

@@ -18,9 +18,9 @@ from curation.parallel.schema import PAIRS
 from curation.runner import Progress, Runner
 from curation.stage import Task, run_task
 from curation.store import Manifest
-from mixing import tell
-from mixing.render import RenderConfig
-from mixing.tell import TellJob
+from mixing.telling import tell
+from mixing.telling.render import RenderConfig
+from mixing.telling.tell import TellJob
 
 PLACES = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from([None, "one", "two"]))
 TEXTS = st.text(st.sampled_from("ab {}\n\t\u2028é字"), min_size=1, max_size=30)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from configs.errors import UserError
 from configs.languages import load_languages
 from configs.load import validate_config
-from mixing.pairs import TextPair
-from mixing.render import RenderConfig, Renderer, StyleWeights, content_hash
-from mixing.templates import load_templates
+from mixing.telling.pairs import TextPair
+from mixing.telling.render import RenderConfig, Renderer, StyleWeights, content_hash
+from mixing.telling.templates import load_templates
 from tests.strategies import ANY_TEXT
 
 CODES = [language.code for language in load_languages().languages]

@@ -11,11 +11,11 @@ import yaml
 
 from configs.errors import UserError
 from configs.languages import load_languages
-from mixing.language_names import SHIPPED as SHIPPED_NAMES
-from mixing.language_names import LanguageNames
-from mixing.templates import SHIPPED, Frame, Template, TemplateLibrary, load_templates
+from mixing.telling.language_names import SHIPPED as SHIPPED_NAMES
+from mixing.telling.language_names import LanguageNames
+from mixing.telling.templates import SHIPPED, Frame, Template, TemplateLibrary, load_templates
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 REVIEW = ROOT / "docs" / "templates_review.md"
 LIBRARY = load_templates()
 CODES = [language.code for language in load_languages().languages]

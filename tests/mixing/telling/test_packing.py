@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixing.packing import bucket_of, pack
-from mixing.pairs import TextPair
-from mixing.render import RenderConfig, Renderer, StyleWeights
+from mixing.telling.packing import bucket_of, pack
+from mixing.telling.pairs import TextPair
+from mixing.telling.render import RenderConfig, Renderer, StyleWeights
 from tests.strategies import ANY_TEXT
 
 TEXTS = st.one_of(st.sampled_from(["", "{target}", "\n\n", "ja", "nein " * 20]), ANY_TEXT)

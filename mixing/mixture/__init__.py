@@ -1,0 +1,1 @@
+"""Token folders and shares -> a mixture manifest."""

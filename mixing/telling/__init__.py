@@ -1,0 +1,1 @@
+"""Pairs of texts told as text."""

@@ -1,0 +1,1 @@
+"""Corpora -> token shards, as Megatron-LM reads them."""

@@ -1,0 +1,181 @@
+"""`corpora/<language>` and `corpora/parallel/<pair>` as inputs: their documents, whoever wrote them."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from configs.errors import UserError
+from configs.languages import load_languages
+from filters.words import Segmentation
+
+SUMMARY = "summary.json"
+NEEDED_COLUMNS = ("id", "text")
+# Read at a time: rows, and about so many bytes of them.
+_BATCH_ROWS, _BATCH_BYTES = 256, 8 << 20
+
+
+class EmptyCorpusError(UserError):
+    """A corpus that holds no document."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFolder:
+    """A finished corpus.
+
+    Attributes:
+        folder: where it is.
+        name: of the folder: the source's name in a mixture.
+        language: its code; of a parallel corpus its pair, `de-en`.
+        summary_sha256: of its `summary.json`.
+        utf8_bytes: of its texts, as its summary says; None where that says nothing.
+        files: its Parquet files of documents that have rows, in order.
+        indexes: file of band keys of each of them, or None.
+    """
+
+    folder: Path
+    name: str
+    language: str
+    summary_sha256: str
+    utf8_bytes: int | None
+    files: tuple[Path, ...]
+    indexes: tuple[Path | None, ...]
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """How words are found in its texts: a pair's, and those of a language that is not in the table, by spaces."""
+        known = {language.code: language.segmentation for language in load_languages().languages}
+        return known.get(self.language, "spaces")
+
+
+def find_corpora(selection: str) -> list[CorpusFolder]:
+    """Return the corpora of a selection: folders or globs, several by comma.
+
+    A glob takes the finished corpora that hold a document; a folder that is named must be one.
+
+    Raises:
+        UserError: a folder is missing or is no finished corpus, or two of them have one name.
+    """
+    corpora: dict[Path, CorpusFolder] = {}
+    for pattern in filter(None, (piece.strip() for piece in selection.split(","))):
+        found = _matches(pattern) if glob.has_magic(pattern) else [open_corpus_folder(Path(pattern))]
+        corpora |= {corpus.folder.resolve(): corpus for corpus in found}
+    if not corpora:
+        raise UserError("CORPUS names no folder; give the folder of a corpus, such as corpora/el")
+    by_name: dict[str, Path] = {}
+    for corpus in corpora.values():
+        other = by_name.setdefault(corpus.name, corpus.folder)
+        if other != corpus.folder:
+            raise UserError(f"{other} and {corpus.folder} would both be the source {corpus.name!r}; run them apart")
+    return list(corpora.values())
+
+
+def _matches(pattern: str) -> list[CorpusFolder]:
+    corpora = []
+    for name in sorted(glob.glob(pattern)):  # noqa: PTH207  (Path.glob takes no absolute pattern)
+        if (Path(name) / SUMMARY).is_file():
+            with suppress(EmptyCorpusError):
+                corpora.append(open_corpus_folder(Path(name)))
+    if not corpora:
+        raise UserError(f"CORPUS={pattern} matches no folder of a finished corpus that holds a document")
+    return corpora
+
+
+def open_corpus_folder(folder: Path) -> CorpusFolder:
+    """Return a finished corpus.
+
+    Raises:
+        EmptyCorpusError: it has no documents.
+        UserError: it is missing, is not finished, or a file of documents is damaged or lacks columns.
+    """
+    folder = folder.absolute()
+    try:
+        content = (folder / SUMMARY).read_bytes()
+        summary = json.loads(content)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder} is not a finished corpus: it has no readable {SUMMARY}; run the job that makes it first"
+        ) from error
+    language = summary.get("pair", summary.get("language")) if isinstance(summary, dict) else None
+    if not isinstance(language, str):
+        raise UserError(f"{folder / SUMMARY} names neither a language nor a pair: it is not of a finished corpus")
+    paths = sorted(path for path in (folder / "documents").glob("*.parquet") if not path.name.startswith("."))
+    if not paths:
+        raise UserError(f"{folder} has no documents/*.parquet; run the job that made it again")
+    files = tuple(path for path in paths if _rows(path))
+    if not files:
+        raise EmptyCorpusError(f"{folder} holds no document: there is nothing to tokenize")
+    size = summary.get("utf8_bytes")
+    return CorpusFolder(
+        folder=folder,
+        name=folder.name,
+        language=language,
+        summary_sha256=hashlib.sha256(content).hexdigest(),
+        utf8_bytes=size if isinstance(size, int) else None,
+        files=files,
+        indexes=tuple(_index(path) for path in files),
+    )
+
+
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield columns of a table of documents in batches, in order: no more in memory than a row group.
+
+    Raises:
+        UserError: the file is damaged, or a document has no text.
+    """
+    with reading_table(path), pq.ParquetFile(path) as table:
+        for group in range(table.num_row_groups):
+            stored = table.metadata.row_group(group)
+            rows = _BATCH_BYTES * stored.num_rows // max(1, stored.total_byte_size)
+            for batch in table.iter_batches(min(max(rows, 1), _BATCH_ROWS), [group], list(columns)):
+                for name in NEEDED_COLUMNS:
+                    if name in batch.schema.names and batch.column(name).null_count:
+                        raise UserError(f"{path} has a document whose {name!r} is null; run the job that made it again")
+                yield batch
+
+
+@contextmanager
+def reading_table(path: Path) -> Iterator[None]:
+    """Turn what Arrow says of a damaged or missing table into one line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise UserError(f"cannot read {path}: {reason}; run the job that made it again") from error
+
+
+def _rows(path: Path) -> int:
+    with reading_table(path):
+        schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
+    for name in NEEDED_COLUMNS:
+        if name not in schema.names:
+            raise UserError(f"{path} has no column {name!r}; its columns are: {', '.join(schema.names)}")
+        if not pa.types.is_string(schema.field(name).type) and not pa.types.is_large_string(schema.field(name).type):
+            raise UserError(f"{path}: the column {name!r} holds {schema.field(name).type}, not strings")
+    return int(rows)
+
+
+def _index(documents: Path) -> Path | None:
+    """Return the index of a file of documents, where there is one with band keys.
+
+    Raises:
+        UserError: it has not one row for each document.
+    """
+    path = documents.parent.parent / "index" / documents.name
+    if not path.is_file():
+        return None
+    with reading_table(path):
+        if "band_keys" not in pq.read_schema(path).names:
+            return None
+        rows = pq.read_metadata(path).num_rows
+    if rows != pq.read_metadata(documents).num_rows:
+        raise UserError(f"{path} does not belong to {documents}; run the job that made them again")
+    return path

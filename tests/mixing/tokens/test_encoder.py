@@ -1,0 +1,174 @@
+"""Encoding in windows: the tokens are those of the whole text, and every token knows its characters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from mixing.tokens import encoder as module
+from mixing.tokens.encoder import Encoder
+from mixing.tokens.tokenizer_file import find_tokenizer
+from tests.curation.peak import peak_growth_mb
+from tests.strategies import WORDS
+
+EOD = "<|endoftext|>"
+_SENTENCE = (
+    "Οι φαροφύλακες της Άνδρου, δύο οικογένειες· 1.234 σκαλιά — ένα φως. 😀🏽 The lamp   was lit,\n\n and don't! "
+    "ไทยแลนด์ "
+)
+TEXT = "".join(f"{number} {_SENTENCE[number % 40 :]}" for number in range(120))
+
+
+def byte_level() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=[EOD], initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([TEXT], trainer)
+    return tokenizer
+
+
+def unigram() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300, special_tokens=[EOD, "<unk>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator([TEXT], trainer)
+    return tokenizer
+
+
+def undivided_bpe() -> Tokenizer:
+    """As Llama 2 and Gemma: no pre-tokenizer, so the whole text is one word."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=[EOD, "<unk>"], show_progress=False, max_token_length=8
+    )
+    divided = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    divided.pre_tokenizer = pre_tokenizers.Split(Regex("▁"), behavior="merged_with_next")
+    divided.train_from_iterator([TEXT.replace(" ", "▁")], trainer)
+    tokenizer.model = divided.model
+    tokenizer.add_special_tokens([EOD])
+    return tokenizer
+
+
+def word_piece() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(
+        [TEXT], trainers.WordPieceTrainer(vocab_size=300, special_tokens=[EOD, "[UNK]"], show_progress=False)
+    )
+    return tokenizer
+
+
+KINDS: list[Callable[[], Tokenizer]] = [byte_level, unigram, undivided_bpe, word_piece]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=[kind.__name__ for kind in KINDS])
+def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return make(request.param(), tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def bytes_encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return make(byte_level(), tmp_path_factory.mktemp("tokenizer"))
+
+
+def make(tokenizer: Tokenizer, folder: Path) -> Encoder:
+    tokenizer.save(str(folder / "tokenizer.json"))
+    found = find_tokenizer(folder, EOD)
+    return Encoder(found.path, found.sha256, found.eod_id, "uint16")
+
+
+def encode(encoder: Encoder, text: str) -> list[int]:
+    (tokens,) = encoder.encode([text])
+    assert tokens.dtype == np.uint16
+    listed: list[int] = tokens.tolist()
+    return listed
+
+
+@pytest.mark.parametrize(("window", "overlap"), [(2_000, 400), (1_111, 300), (650, 320)])
+def test_windows_give_the_tokens_of_the_whole_text(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, window: int, overlap: int
+) -> None:
+    whole = encode(encoder, TEXT)
+    monkeypatch.setattr(module, "WINDOW_CHARS", window)
+    monkeypatch.setattr(module, "OVERLAP_CHARS", overlap)
+    assert len(TEXT) > 5 * window
+    assert encode(encoder, TEXT) == whole
+
+
+@given(st.lists(WORDS, max_size=300).map(lambda lists: " ".join(word for words in lists for word in words)))
+def test_any_words_in_windows(bytes_encoder: Encoder, text: str) -> None:
+    whole = encode(bytes_encoder, text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "WINDOW_CHARS", 300)
+        patch.setattr(module, "OVERLAP_CHARS", 160)
+        assert encode(bytes_encoder, text) == whole
+
+
+@pytest.mark.parametrize("text", ["a" * 9_000, " " * 9_000, "\n" * 9_000, "0" * 9_000, "αβ" * 4_500, "é́" * 4_500])
+def test_a_run_without_borders_loses_no_character(
+    bytes_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(module, "WINDOW_CHARS", 1_000)
+    monkeypatch.setattr(module, "OVERLAP_CHARS", 100)
+    tokens = encode(bytes_encoder, text)
+    assert bytes_encoder._tokenizer.decode(tokens[:-1]) == text
+    assert tokens[-1] == 0
+
+
+def test_each_text_ends_once_whatever_the_batches(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["", TEXT[:50], "", TEXT[:3000], TEXT[7:900], "x", ""]
+    alone = [encode(encoder, text) for text in texts]
+    assert alone[0] == [0]
+    assert all(tokens[-1] == 0 and 0 not in tokens[:-1] for tokens in alone)
+    for size in (1, 100, 10_000):
+        monkeypatch.setattr(module, "_BATCH_CHARS", size)
+        assert [tokens.tolist() for tokens in encoder.encode(texts)] == alone
+
+
+@pytest.mark.parametrize("window", [100_000, 900])
+def test_places_go_through_the_text_in_order(
+    bytes_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    monkeypatch.setattr(module, "WINDOW_CHARS", window)
+    monkeypatch.setattr(module, "OVERLAP_CHARS", 300)
+    text = TEXT[:3_000]
+    tokens = encode(bytes_encoder, text)[:-1]
+    places = [bytes_encoder.place(text, number) for number in range(len(tokens))]
+    covered = 0
+    for token, (start, end) in zip(tokens, places, strict=True):
+        assert start <= covered <= end
+        covered = end
+        piece = bytes_encoder._tokenizer.decode([token])
+        assert piece == text[start:end] or "\ufffd" in piece  # a part of a character
+    assert covered == len(text)
+    with pytest.raises(IndexError):
+        bytes_encoder.place(text, len(tokens))
+
+
+@pytest.mark.slow
+def test_a_long_text_takes_little_memory(tmp_path: Path) -> None:
+    """In one go the library takes some hundred times the text; in windows a few times its length and no more."""
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    code = "for tokens in encoder.encode([text]): pass"
+    start = (
+        "import sys, hashlib\nfrom pathlib import Path\nfrom mixing.tokens.encoder import Encoder\n"
+        "path = Path(sys.argv[1])\n"
+        "encoder = Encoder(path, hashlib.sha256(path.read_bytes()).hexdigest(), 0, 'uint16')\n"
+        "text = 'The lamp was lit, and the sea was as black as ink. ' * int(sys.argv[2])\n"
+        "for tokens in encoder.encode([text[:1_000_000]]): pass\n"
+    )
+    small, large = (peak_growth_mb(start, code, str(tmp_path / "tokenizer.json"), str(n)) for n in (20_000, 400_000))
+    assert large < small + 150, (small, large)
