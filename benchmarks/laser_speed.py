@@ -1,10 +1,12 @@
-"""LASER2's encoder beside laser_encoders: sentences a second on one core, or on a GPU, and agreement.
+"""LASER's encoders beside laser_encoders: sentences a second on one core, or on a GPU, and agreement.
 
-Both sides read the same checkpoint of the public shape (5 layers, bidirectional, 320 -> 512, 50,000 pieces; random
-weights) and the same SentencePiece model, and get raw sentences of NTREX: normalising, pieces and batches are counted.
-All sentences are different, so that encoding equal ones once gains nothing. Each side is a process of its own on one
-core and one thread; seconds are those of its processor, as others may use the machine, and on a GPU those of the clock.
-The sides take turns, and the best round of each batch size counts.
+Both sides read the same checkpoint with random weights and the same SentencePiece model. The checkpoint has the public
+shape of LASER2 (5 layers, bidirectional, 320 -> 512, 50,000 pieces), or with `--encoder laser3` the one in the notes on
+LASER3's training (12 layers, states of 1,024 numbers, 4 heads, 2,048 between the linear maps, 50,000 pieces). They get
+raw sentences of NTREX: normalising, pieces and batches are counted. All sentences are different, so that encoding
+equal ones once gains nothing. Each side is a process of its own on one core and one thread; seconds are those of its
+processor, as others may use the machine, and on a GPU those of the clock. The sides take turns, and the best round of
+each batch size counts.
 """
 
 from __future__ import annotations
@@ -26,22 +28,30 @@ from filters.parallel.laser import LaserConfig, LaserEncoder
 from filters.parallel.laser_text import TextNormalizer
 from filters.parallel.margin import cosine
 
-PEER = Path(os.environ.get("BENCH_LASER_PEER", "/tmp/bench-laser-peer"))
+PEERS = {
+    "laser2": Path(os.environ.get("BENCH_LASER_PEER", "/tmp/bench-laser-peer")),
+    "laser3": Path(os.environ.get("BENCH_LASER3_PEER", "/tmp/bench-laser3-peer")),
+}
+PEER_SCRIPTS = {"laser2": "peer_laser.py", "laser3": "peer_laser3.py"}
 LANGUAGES = ("deu", "ell", "eng", "fra", "rus", "tur", "zho-CN", "arb")
-LAYERS, EMBEDDING, HIDDEN, PIECES = 5, 320, 512, 50_000
+PIECES = 50_000
+LAYERS, EMBEDDING, HIDDEN = 5, 320, 512
+LAYERS3, STATE, INNER, HEADS = 12, 1024, 2048, 4
 TARGET, AGREEMENT = 2.0, 1e-5
 CPU_TOKENS, CPU_BATCHES = (1024, 2048, 4096, 8192), (16, 64, 128)
 GPU_TOKENS, GPU_BATCHES = (16_384, 65_536, 262_144), (64, 512, 4096)
-# Multiplications and additions of a token: the gates of both directions, of inputs and of the state before.
-FLOPS = 2 * 2 * 4 * HIDDEN * (EMBEDDING + HIDDEN + (LAYERS - 1) * 3 * HIDDEN)
+# Multiplications and additions of a token: of LASER2 the gates of both directions, of inputs and of the state before;
+# of LASER3 the linear maps, without the attention between tokens, which is a hundredth for sentences.
+FLOPS = {
+    "laser2": 2 * 2 * 4 * HIDDEN * (EMBEDDING + HIDDEN + (LAYERS - 1) * 3 * HIDDEN),
+    "laser3": 2 * LAYERS3 * (4 * STATE * STATE + 2 * STATE * INNER),
+}
 
 Seconds = dict[str, float]
 
 
-def prepare(folder: Path, count: int) -> int:
+def prepare(folder: Path, count: int, encoder: str) -> int:
     """Write sentences, pieces and checkpoint; return the tokens of all sentences."""
-    import torch
-
     lines = []
     for code in LANGUAGES:
         path = sorted((data_folder() / "ntrex" / "NTREX-128").glob(f"newstest2019-*.{code}.txt"))[0]
@@ -59,6 +69,18 @@ def prepare(folder: Path, count: int) -> int:
     processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / "model.spm"))
     chosen = random.Random(0).sample(lines, count)
     (folder / "sentences.txt").write_text("".join(f"{line}\n" for line in chosen), encoding="utf-8")
+    if encoder == "laser2":
+        write_laser2(folder, processor)
+    else:
+        write_laser3(folder, processor)
+    marks = 1 + (encoder == "laser3")
+    return sum(len(ids) + marks for ids in processor.encode([plain(line) for line in chosen]))
+
+
+def write_laser2(folder: Path, processor: sentencepiece.SentencePieceProcessor) -> None:
+    """Write a checkpoint of an LSTM."""
+    import torch
+
     torch.manual_seed(0)
     lstm = torch.nn.LSTM(EMBEDDING, HIDDEN, LAYERS, bidirectional=True)
     # Twice PyTorch's initial weights: states then spread over their range, as those of a trained encoder do.
@@ -76,7 +98,36 @@ def prepare(folder: Path, count: int) -> int:
     }
     dictionary = {processor.id_to_piece(i): i + 1 for i in range(3, processor.get_piece_size())}
     torch.save({"params": params, "model": state, "dictionary": dictionary}, folder / "model.pt")
-    return sum(len(ids) + 1 for ids in processor.encode([plain(line) for line in chosen]))
+
+
+def write_laser3(folder: Path, processor: sentencepiece.SentencePieceProcessor) -> None:
+    """Write a checkpoint of a transformer as fairseq writes it, and its vocabulary."""
+    import torch
+
+    pieces = [processor.id_to_piece(i) for i in range(3, processor.get_piece_size())]
+    pieces += [f"unused{number}" for number in range(PIECES - 4 - len(pieces))]
+    (folder / "model.cvocab").write_text("".join(f"{piece} 1\n" for piece in pieces), encoding="utf-8")
+    torch.manual_seed(0)
+    state = {"version": torch.tensor([3.0]), "embed_tokens.weight": torch.randn(PIECES, STATE) * STATE**-0.5}
+    for layer in range(LAYERS3):
+        sizes = {f"self_attn.{kind}_proj": (STATE, STATE) for kind in ("q", "k", "v", "out")}
+        for name, (inputs, outputs) in (sizes | {"fc1": (STATE, INNER), "fc2": (INNER, STATE)}).items():
+            linear = torch.nn.Linear(inputs, outputs)
+            state |= {f"layers.{layer}.{name}.{kind}": 2 * own.detach() for kind, own in linear.named_parameters()}
+        for name in ("self_attn_layer_norm", "final_layer_norm"):
+            state[f"layers.{layer}.{name}.weight"] = 1 + torch.randn(STATE) / 10
+            state[f"layers.{layer}.{name}.bias"] = torch.randn(STATE) / 10
+    settings = argparse.Namespace(
+        sentemb_criterion="cls",
+        prepend_bos=True,
+        left_pad_source=False,
+        encoder_embed_dim=STATE,
+        encoder_ffn_embed_dim=INNER,
+        encoder_layers=LAYERS3,
+        encoder_attention_heads=HEADS,
+        max_source_positions=1024,
+    )
+    torch.save({"cfg": {"model": settings}, "model": state}, folder / "model.pt")
 
 
 def measure_engine(folder: Path, device: str) -> None:
@@ -87,11 +138,12 @@ def measure_engine(folder: Path, device: str) -> None:
     gpu = device != "cpu"
     clock = time.perf_counter if gpu else time.process_time
     sentences = (folder / "sentences.txt").read_text(encoding="utf-8").splitlines()
+    vocabulary = folder / "model.cvocab" if (folder / "model.cvocab").exists() else None
     seconds: Seconds = {}
     for precision in ("float32", "bfloat16"):
         for tokens in GPU_TOKENS if gpu else CPU_TOKENS:
             config = LaserConfig.model_validate({"device": device, "precision": precision, "batch_tokens": tokens})
-            encoder = LaserEncoder(folder / "model.pt", folder / "model.spm", config)
+            encoder = LaserEncoder(folder / "model.pt", folder / "model.spm", config, vocabulary)
             encoder.encode(sentences[:16])
             start = clock()
             embeddings = encoder.encode(sentences)
@@ -108,6 +160,7 @@ def best(rounds: list[Seconds]) -> Seconds:
 def main() -> int:
     """Run both sides in turn and print rates, ratios and agreement; return 1 where the embeddings do not agree."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encoder", choices=sorted(PEERS), default="laser2")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sentences", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=2)
@@ -117,15 +170,15 @@ def main() -> int:
         measure_engine(options.measure, options.device)
         return 0
     gpu = options.device != "cpu"
-    python = PEER / "bin" / "python"
+    python = PEERS[options.encoder] / "bin" / "python"
     if not python.is_file():
-        raise SystemExit(f"no peer in {PEER}: see benchmarks/requirements-laser-peer.txt, or set BENCH_LASER_PEER")
+        raise SystemExit(f"no peer at {python}: see benchmarks/requirements-*-peer.txt, or set BENCH_LASER_PEER")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        tokens = prepare(folder, options.sentences)
+        tokens = prepare(folder, options.sentences, options.encoder)
         engine = [sys.executable, "-m", "benchmarks.laser_speed", "--device", options.device, "--measure", scratch]
         sizes = ["cuda", *map(str, GPU_BATCHES)] if gpu else list(map(str, CPU_BATCHES))
-        peer = [str(python), str(ROOT / "benchmarks" / "peer_laser.py"), scratch, *sizes]
+        peer = [str(python), str(ROOT / "benchmarks" / PEER_SCRIPTS[options.encoder]), scratch, *sizes]
         core = None if gpu else one_core()
         rounds: list[tuple[Seconds, Seconds]] = []
         for _ in range(options.rounds):
@@ -133,7 +186,8 @@ def main() -> int:
         ours, reference = (np.load(folder / f"{name}.npy") for name in ("float32", "peer"))
         half = np.load(folder / "bfloat16.npy")
     print(describe("torch", "numpy", "sentencepiece", "sacremoses"))
-    print(f"{options.device}, {options.sentences:,} sentences, {tokens:,} tokens, best of {options.rounds} rounds\n")
+    of_all = f"{options.sentences:,} sentences, {tokens:,} tokens, best of {options.rounds} rounds"
+    print(f"{options.encoder}, {options.device}, {of_all}\n")
     of_peer, of_engine = (best([pair[side] for pair in rounds]) for side in (0, 1))
     fastest = min(of_peer.values())
     print(f"{'':34}{'sentences/s':>12}{'tokens/s':>12}{'GFLOP/s':>10}{'ratio':>8}")
@@ -142,7 +196,8 @@ def main() -> int:
     for name, seconds in named.items():
         rate = tokens / seconds
         sentences_rate = options.sentences / seconds
-        print(f"{name:34}{sentences_rate:12.1f}{rate:12,.0f}{rate * FLOPS / 1e9:10.1f}{fastest / seconds:8.2f}")
+        billions = rate * FLOPS[options.encoder] / 1e9
+        print(f"{name:34}{sentences_rate:12.1f}{rate:12,.0f}{billions:10.1f}{fastest / seconds:8.2f}")
     for precision in ("float32", "bfloat16"):
         ratio = fastest / min(seconds for key, seconds in of_engine.items() if key.startswith(precision))
         verdict = "reached" if ratio >= TARGET else "missed"

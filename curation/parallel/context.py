@@ -135,7 +135,7 @@ class PairJobResult:
         parts: of the inputs.
         outputs: manifests of the final tables, by part.
         bounds: thresholds of measures and scores, by column.
-        laser: files of the encoder; None where the stage is off.
+        laser: files of the encoder of each side; None where the stage is off.
         profile: what was fitted to the pair before.
         seconds: by phase.
         resumed: some tasks were finished by an earlier run, so that seconds say little.
@@ -147,7 +147,7 @@ class PairJobResult:
     parts: list[PairPart]
     outputs: list[Manifest]
     bounds: dict[str, Bounds]
-    laser: LaserFiles | None
+    laser: tuple[LaserFiles, ...] | None
     profile: PairProfile
     seconds: dict[str, float]
     resumed: bool

@@ -35,6 +35,7 @@ from curation.parallel.context import PairContext, PairJobResult, PairPart, part
 from curation.parallel.decide import DecidePairs, decide_pairs
 from curation.parallel.ingest import IngestShard, ingest_input
 from curation.parallel.inputs import ParallelInput
+from curation.parallel.laser import check_encoders
 from curation.parallel.laser_files import LaserFiles, laser_files
 from curation.parallel.measure import MeasurePairs, measure_pairs
 from curation.parallel.output import OutputPairs, write_pairs
@@ -46,7 +47,6 @@ from curation.stage import Task, make_task
 from curation.stopwords import bundled_stop_words
 from curation.store import Manifest, file_version
 from dedup.decontaminate import ContaminationConfig
-from filters.parallel.laser import LaserEncoder
 from filters.parallel.measures import PairSide
 from filters.rules import Bounds, merge_bounds
 
@@ -91,7 +91,7 @@ class ParallelJob:
         self._rules = self._rules_of()
         fitted = self._profile.score_bounds()
         self._judged = self._stages.laser.for_pair(src, tgt, fitted) if self._stages.laser is not None else {}
-        self._laser: LaserFiles | None = None
+        self._laser: tuple[LaserFiles, ...] | None = None
         self._benchmarks: tuple[tuple[BenchmarkFile, ...], ContaminationConfig] | None = None
         self._seconds: dict[str, float] = {}
         self._tasks: list[Task] = []
@@ -152,8 +152,9 @@ class ParallelJob:
         if self._stages.contamination is not None:
             self._benchmarks = load_benchmarks(self._stages.contamination), self._stages.contamination
         if self._stages.laser is not None:
-            self._laser = laser_files(self._stages.laser.files, on_download)
-            LaserEncoder(self._laser.model, self._laser.pieces, self._stages.laser.encoder)
+            codes = [own.code for own in self._languages]
+            self._laser = laser_files(self._stages.laser.files, codes, on_download)
+            check_encoders(self._laser, self._stages.laser.encoder)
 
     def _rules_of(self) -> dict[str, Bounds]:
         """Return the bounds of the rules by column, in the order in which they are tried."""

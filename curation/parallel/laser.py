@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from configs.errors import UserError
 from curation.duplicates.parts import DedupPart, read_documents, remaining_rows
 from curation.ledger import check_conservation, ending_columns
 from curation.parallel.decide import rule_verdicts, write_kept
@@ -39,13 +40,13 @@ class EncodePairs:
     Attributes:
         part: whose pairs are meant; its documents are pairs.
         gone: files of pairs that go already.
-        files: of the encoder.
+        files: of the encoder of each side.
         encoder: how texts are encoded.
     """
 
     part: DedupPart
     gone: tuple[Path, ...]
-    files: LaserFiles
+    files: tuple[LaserFiles, ...]
     encoder: LaserConfig
 
 
@@ -95,13 +96,13 @@ def score_pairs(payload: object, out: Path, scratch: Path) -> Result:
 
 def _encode(payload: EncodePairs) -> NDArray[np.float16]:
     """Return the embeddings of a part; float16 also where they are not stored, so that storing changes no score."""
-    encoder = _encoder(payload.files, payload.encoder)
     rows = remaining_rows(payload.part, payload.gone)
     texts: dict[str, list[str]] = {"src_text": [], "tgt_text": []}
     for _, batch in read_documents(payload.part.documents, rows, tuple(texts)):
         for name, own in texts.items():
             own += batch[name].to_pylist()
-    sides = [_encode_side(encoder, own) for own in texts.values()]
+    encoders = [_encoder(files, payload.encoder) for files in payload.files]
+    sides = [_encode_side(encoder, own) for encoder, own in zip(encoders, texts.values(), strict=True)]
     return np.stack(sides)
 
 
@@ -109,10 +110,24 @@ def _encode_side(encoder: LaserEncoder, texts: Sequence[str]) -> NDArray[np.floa
     return encoder.encode(texts).astype(np.float16)
 
 
-@lru_cache(maxsize=1)
+def check_encoders(files: tuple[LaserFiles, ...], config: LaserConfig) -> None:
+    """Load the encoders of both sides, so that what is wrong with them is said before an input is read.
+
+    Raises:
+        UserError: one cannot be loaded, or their embeddings cannot be compared.
+    """
+    numbers = {
+        own.model: LaserEncoder(own.model, own.pieces, config, own.vocabulary).dimension for own in dict.fromkeys(files)
+    }
+    if len(set(numbers.values())) > 1:
+        sizes = " and ".join(f"{path} of {number:,} numbers" for path, number in numbers.items())
+        raise UserError(f"the embeddings of the two sides cannot be compared: {sizes} (stages.laser.files.laser3)")
+
+
+@lru_cache(maxsize=2)
 def _encoder(files: LaserFiles, config: LaserConfig) -> LaserEncoder:
-    """Return the encoder, loaded once a worker."""
-    return LaserEncoder(files.model, files.pieces, config)
+    """Return the encoder of a side, loaded once a worker."""
+    return LaserEncoder(files.model, files.pieces, config, files.vocabulary)
 
 
 def _pools(count: int, size: int) -> list[tuple[int, int]]:

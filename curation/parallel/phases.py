@@ -50,11 +50,13 @@ def drop_equal(context: PairContext, sides: Sides, config: EqualConfig | None) -
     context.gone[sides] = context.on_partitions(sides, equal_partition, numbered(payloads), every)
 
 
-def score_by_laser(context: PairContext, config: LaserStageConfig, files: LaserFiles, rules: dict[str, Bounds]) -> None:
+def score_by_laser(
+    context: PairContext, config: LaserStageConfig, files: tuple[LaserFiles, ...], rules: dict[str, Bounds]
+) -> None:
     """Score the pairs that are left, hold the scores against the rules, and leave those that stay."""
     gone = context.every_gone_file
     texts = [EncodePairs(part, gone, files, config.encoder) for part in context.parts]
-    encoder = {"files": [files.model_sha256, files.pieces_sha256], "encoder": config.encoder.model_dump()}
+    encoder = {"files": [own.checksums() for own in files], "encoder": config.encoder.model_dump()}
     stored: list[Path | None] = [None] * len(texts)
     if config.cache:
         encoded = context.on_parts("encode", encode_pairs, lambda part: texts[part.number], lambda part: encoder)

@@ -165,8 +165,11 @@ def _laser(job: PairJobResult, config: ParallelConfig) -> dict[str, object] | No
         return None
     bounds = {name: job.bounds[name].min for name in ("score_laser_cosine", "score_laser_margin") if name in job.bounds}
     return {
-        "model_sha256": job.laser.model_sha256,
-        "pieces_sha256": job.laser.pieces_sha256,
+        **{
+            f"{side}_{name}": own
+            for side, files in zip(("src", "tgt"), job.laser, strict=True)
+            for name, own in files.checksums().items()
+        },
         "precision": stage.encoder.precision,
         "device": stage.encoder.device,
         "min_cosine": bounds.get("score_laser_cosine"),

@@ -8,6 +8,8 @@ import io
 import math
 import pickle
 import random
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -42,7 +44,7 @@ PARAMS = {
 }
 
 
-def train_pieces(lines: Sequence[str], path: Path, size: int) -> sentencepiece.SentencePieceProcessor:
+def train_pieces(lines: Sequence[str], path: Path, size: int, **options: Any) -> sentencepiece.SentencePieceProcessor:
     buffer = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
@@ -51,6 +53,7 @@ def train_pieces(lines: Sequence[str], path: Path, size: int) -> sentencepiece.S
         hard_vocab_limit=False,
         num_threads=1,
         minloglevel=2,
+        **options,
     )
     path.write_bytes(buffer.getvalue())
     return sentencepiece.SentencePieceProcessor(model_file=str(path))
@@ -424,3 +427,10 @@ def test_a_trained_encoder_tells_true_pairs_from_shuffled_ones(data_folder: Path
         shuffled = np.roll(b, 7, axis=0)
         for score in (cosine, ratio_margin):
             assert area_under_curve(score(a, b), score(a, shuffled)) > 0.95, (precision, score.__name__)
+
+
+def test_pytorch_is_not_loaded_before_an_encoder_is() -> None:
+    """So that a job without LASER needs neither the package nor the seconds."""
+    code = "import sys, filters.parallel.laser as laser; laser.LaserConfig(); sys.exit('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
