@@ -197,11 +197,14 @@ language: $(STAMP)
 	@$(RUN) $(PY) -m curation language --code '$(CODE)' --text '$(TEXT)' --profiles '$(PROFILES)' \
 		$(if $(NAME),--name '$(NAME)') $(if $(ISO3),--iso3 '$(ISO3)')
 
+# A file of tests stays in one process: its tests share finished jobs.
+IN_PARALLEL := -n 2 --dist loadfile
+
 test: $(STAMP) $(SAMPLE)/.packed
-	$(RUN) $(PY) -m pytest
+	$(RUN) $(PY) -m pytest $(IN_PARALLEL)
 
 test-all: $(STAMP) $(SAMPLE)/.packed
-	$(RUN) $(PY) -m pytest -m "slow or not slow"
+	$(RUN) $(PY) -m pytest $(IN_PARALLEL) -m "slow or not slow"
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -321,6 +321,7 @@ def test_neither_workers_nor_the_order_of_inputs_change_a_byte(
     assert done.fingerprint() == reference.fingerprint()
 
 
+@pytest.mark.slow
 def test_killing_the_driver_and_resuming_changes_no_byte(
     inputs: Path, settings: Path, reference: Run, tmp_path: Path
 ) -> None:
@@ -726,6 +727,7 @@ def test_a_mistake_leaves_the_corpus_that_stands_as_it_is(reference: Run, inputs
 
 
 @pytest.mark.skipif(not (ROOT / ".venv" / ".installed").exists(), reason="needs the environment of `make setup`")
+@pytest.mark.slow
 def test_make_parallel_reads_pairs_and_tells_them(tmp_path: Path) -> None:
     rows = translations(0, 20)
     write_moses(tmp_path, rows, suffix=".gz")
