@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup corpus parallel tell pivot tokens tokenizer where mixture mixdiff languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
+.PHONY: help setup corpus parallel tell pivot tokens tokenizer where mixture mixdiff export languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
 
 # LANG is also the locale variable of every shell. As the language of a job it counts only when it stands on make's own
 # command line; what make starts gets the locale that make itself was started with.
@@ -41,6 +41,7 @@ TOKEN ?=
 MIX ?=
 MIXTURES ?= mixtures
 CHECK ?=
+TRAINER ?=
 A ?=
 B ?=
 RENDER ?=
@@ -67,6 +68,7 @@ help:
 	@echo "make tokens CORPUS=corpora/el,corpora/parallel/el-en [TOKENIZER=tokenizer.json] [TOKENS=tokens]   -> .bin/.idx shards"
 	@echo "make mixture MIX=configs/mixtures/sample.yaml [TOKENS=tokens] [MIXTURES=mixtures] [CHECK=yes]   -> manifest.json, report"
 	@echo "make mixdiff A=mixtures/a B=mixtures/b      what differs between two mixtures"
+	@echo "make export MIX=mixtures/sample TRAINER=megatron OUT=exported   the same mixture for Megatron-LM or nanotron"
 	@echo "make where TOKEN=<source>/<shard>:<offset>  from a training token back to its document and crawl record"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
 	@echo "make calibrate PAIR=de-en                    the same for a language pair -> profiles/parallel/de-en"
@@ -115,46 +117,52 @@ need = @$(foreach name,$(1),test -n $(call verbatim,$(name)) &&) true || { echo 
 
 tokens: $(STAMP)
 	$(call need,CORPUS,CORPUS=<finished corpora by comma or a glob> [TOKENIZER=tokenizer.json] [TOKENS=tokens] [WORKERS=n] [CONFIG=file.yaml])
-	@$(RUN) $(PY) -m mixing tokens --corpus '$(CORPUS)' --out '$(TOKENS)' $(if $(TOKENIZER),--tokenizer '$(TOKENIZER)') \
-		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(CONFIG),--config '$(CONFIG)')
+	@$(RUN) $(PY) -m mixing tokens --corpus $(call verbatim,CORPUS) --out $(call verbatim,TOKENS) $(if $(TOKENIZER),--tokenizer $(call verbatim,TOKENIZER)) \
+		$(if $(WORKERS),--workers $(call verbatim,WORKERS)) $(if $(CONFIG),--config $(call verbatim,CONFIG))
 
 tokenizer: $(STAMP)
 	$(call need,CORPUS,CORPUS=<finished corpora by comma or a glob> OUT=<folder> [CONFIG=file.yaml])
-	@$(RUN) $(PY) -m mixing tokenizer --corpus '$(CORPUS)' --out '$(OUT)' $(if $(CONFIG),--config '$(CONFIG)')
+	@$(RUN) $(PY) -m mixing tokenizer --corpus $(call verbatim,CORPUS) --out $(call verbatim,OUT) $(if $(CONFIG),--config $(call verbatim,CONFIG))
 
 where: $(STAMP)
 	$(call need,TOKEN,TOKEN=<source>/<shard>:<offset> [TOKENS=tokens] [CORPUS=corpora/el])
-	@$(RUN) $(PY) -m mixing where --token '$(TOKEN)' --tokens '$(TOKENS)' $(if $(CORPUS),--corpus '$(CORPUS)')
+	@$(RUN) $(PY) -m mixing where --token $(call verbatim,TOKEN) --tokens $(call verbatim,TOKENS) $(if $(CORPUS),--corpus $(call verbatim,CORPUS))
 
 mixture: $(STAMP)
 	$(call need,MIX,MIX=<mixture.yaml> [TOKENS=tokens] [MIXTURES=mixtures] [CHECK=yes])
-	@$(RUN) $(PY) -m mixing mixture --mix '$(MIX)' --tokens '$(TOKENS)' --out '$(MIXTURES)' $(if $(CHECK),--check)
+	@$(RUN) $(PY) -m mixing mixture --mix $(call verbatim,MIX) --tokens $(call verbatim,TOKENS) --out $(call verbatim,MIXTURES) $(if $(CHECK),--check)
+
+export: $(STAMP)
+	$(call need,MIX TRAINER OUT,MIX=<mixture folder> TRAINER=megatron|nanotron OUT=<folder>)
+	@$(RUN) $(PY) -m mixing export --mix $(call verbatim,MIX) --trainer $(call verbatim,TRAINER) --out $(call verbatim,OUT)
 
 mixdiff: $(STAMP)
 	$(call need,A B,A=<mixture> B=<mixture>)
-	@$(RUN) $(PY) -m mixing mixdiff --a '$(A)' --b '$(B)'
+	@$(RUN) $(PY) -m mixing mixdiff --a $(call verbatim,A) --b $(call verbatim,B)
 
 # `INPUT` of this job has no default: the sample crawl holds no pairs.
 parallel: $(STAMP)
 	$(call need,PAIR $(if $(filter file,$(origin INPUT)),NO_INPUT,INPUT),PAIR=<src>-<tgt> INPUT=<files or folder or glob> [OUT=corpora] [LASER=off] [WORKERS=n] [CONFIG=file.yaml] [RENDER=file.yaml] [SKIP=stage])
-	@$(RUN) $(PY) -m curation parallel --pair '$(PAIR)' --input '$(INPUT)' --out '$(OUT)' \
-		$(if $(LASER),--laser '$(LASER)') $(if $(CONFIG),--config '$(CONFIG)') $(if $(WORKERS),--workers '$(WORKERS)') \
-		$(if $(SKIP),--skip '$(SKIP)') $(WITH_PROFILES)
-	@$(RUN) $(PY) -m mixing tell --pair '$(PAIR)' --out '$(OUT)' \
-		$(if $(RENDER),--render '$(RENDER)') $(if $(WORKERS),--workers '$(WORKERS)')
+	@$(if $(RENDER),$(RUN) $(PY) -m mixing tell --check --pair $(call verbatim,PAIR) --render $(call verbatim,RENDER))
+	@$(RUN) $(PY) -m curation parallel --pair $(call verbatim,PAIR) --input $(call verbatim,INPUT) --out $(call verbatim,OUT) \
+		$(if $(LASER),--laser $(call verbatim,LASER)) $(if $(CONFIG),--config $(call verbatim,CONFIG)) $(if $(WORKERS),--workers $(call verbatim,WORKERS)) \
+		$(if $(SKIP),--skip $(call verbatim,SKIP)) $(WITH_PROFILES)
+	@$(RUN) $(PY) -m mixing tell --pair $(call verbatim,PAIR) --out $(call verbatim,OUT) \
+		$(if $(RENDER),--render $(call verbatim,RENDER)) $(if $(WORKERS),--workers $(call verbatim,WORKERS))
 
 pivot: $(STAMP)
 	$(call need,PAIR FROM,PAIR=de-fr FROM=<finished de-en and en-fr by comma> [OUT=corpora] [WORKERS=n] [CONFIG=file.yaml])
-	@$(RUN) $(PY) -m curation pivot --pair '$(PAIR)' --from '$(FROM)' --out '$(OUT)' \
-		$(if $(CONFIG),--config '$(CONFIG)') $(if $(WORKERS),--workers '$(WORKERS)')
+	@$(RUN) $(PY) -m curation pivot --pair $(call verbatim,PAIR) --from $(call verbatim,FROM) --out $(call verbatim,OUT) \
+		$(if $(CONFIG),--config $(call verbatim,CONFIG)) $(if $(WORKERS),--workers $(call verbatim,WORKERS))
 
 tell: $(STAMP)
 	$(call need,PAIR,PAIR=<src>-<tgt> [OUT=corpora] [RENDER=file.yaml])
-	@$(RUN) $(PY) -m mixing tell --pair '$(PAIR)' --out '$(OUT)' \
-		$(if $(RENDER),--render '$(RENDER)') $(if $(WORKERS),--workers '$(WORKERS)')
+	@$(RUN) $(PY) -m mixing tell --pair $(call verbatim,PAIR) --out $(call verbatim,OUT) \
+		$(if $(RENDER),--render $(call verbatim,RENDER)) $(if $(WORKERS),--workers $(call verbatim,WORKERS))
 
 calibrate: $(STAMP)
 ifneq ($(PAIR),)
+	$(if $(LANGUAGES),@echo "make calibrate takes either LANG=<code> or PAIR=<src>-<tgt>" >&2; exit 2)
 	@$(RUN) $(PY) -m curation calibrate-pair --pair '$(PAIR)' --out '$(OUT)' --profiles '$(PROFILES)' \
 		$(if $(METHOD),--method '$(METHOD)') $(if $(REFERENCE),--reference '$(REFERENCE)') $(if $(CONFIG),--config '$(CONFIG)')
 else

@@ -15,7 +15,7 @@ def check_apart(out: Path, urls: Sequence[str]) -> None:
     Raises:
         UserError: an input lies inside the output folder.
     """
-    inside = [url for url in urls if "://" not in url and Path(url).absolute().is_relative_to(out)]
+    inside = [url for url in urls if "://" not in url and Path(url).resolve().is_relative_to(out.resolve())]
     if inside:
         raise UserError(f"the input {inside[0]} lies inside the output folder {out}; choose another OUT")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -30,6 +32,8 @@ _FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 _COMPRESSIONS = (".gz", ".zst", ".lz4")
+# What file systems call the entity tag or the time of change of a file; HTTP's name comes as the server writes it.
+_VERSIONS = ("ETag", "LastModified", "Last-Modified", "Content-MD5", "mtime")
 _HEAD_BYTES = 1 << 16
 _COPY_BYTES = 4 << 20
 
@@ -78,9 +82,28 @@ def find_inputs(pattern: str) -> list[InputFile]:
             found[entry.url] = entry
     if not found:
         raise UserError("INPUT is empty: name a WARC, WET, ARC, JSONL or Parquet file, a folder, a glob or an URL")
-    common = common_folder(list(found))
-    inputs = [InputFile(url[len(common) :], url, e.format, e.size_bytes, e.version) for url, e in found.items()]
+    names = input_names(list(found))
+    inputs = [InputFile(names[url], url, e.format, e.size_bytes, e.version) for url, e in found.items()]
     return sorted(inputs, key=lambda entry: entry.name)
+
+
+def input_names(urls: Sequence[str]) -> dict[str, str]:
+    """Return the name of each address: unique, short, and what goes into the ledger.
+
+    Passwords and signatures are not in it; addresses that differ in nothing else are told apart by a hash.
+    """
+    plain = {url: without_secrets(url) for url in urls}
+    common, counts = common_folder(sorted(plain.values())), Counter(plain.values())
+    hashes = {url: f"#{hashlib.sha256(url.encode()).hexdigest()[:8]}" for url in urls}
+    return {url: own[len(common) :] + (hashes[url] if counts[own] > 1 else "") for url, own in plain.items()}
+
+
+def without_secrets(url: str) -> str:
+    """Return an address without the parts that carry passwords and signatures; a path is returned as it is."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _find(part: str) -> Iterator[InputFile]:
@@ -106,7 +129,9 @@ def list_files(part: str) -> tuple[AbstractFileSystem, list[str]]:
     if any(character in part for character in "*?["):
         return fs, sorted(str(found) for found in fs.glob(path) if fs.isfile(found))
     if fs.isdir(path):
-        return fs, sorted(map(str, fs.find(path)))
+        # Hidden folders are those of tools, and of jobs: `.work` of an output folder.
+        found = (str(own) for own in fs.find(path))
+        return fs, sorted(own for own in found if "/." not in own[len(path.rstrip("/")) :])
     return fs, [str(path)] if fs.exists(path) else []
 
 
@@ -120,7 +145,7 @@ def describe_file(fs: AbstractFileSystem, path: str) -> InputFile:
         url, version = path, str(os.stat(path).st_mtime_ns)
     else:
         url = fs.unstrip_protocol(path)
-        version = str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")
+        version = str(next((info[key] for key in _VERSIONS if info.get(key)), ""))
     try:
         url.encode()
     except UnicodeEncodeError as error:

@@ -13,10 +13,11 @@ from configs.languages import Language
 from curation.config import CorpusConfig
 from curation.duplicates.facts import deduplication_facts
 from curation.funnel import funnel, reasons
+from curation.inputs import without_secrets
 from curation.job_parts import JobResult
 from curation.ledger import check_conservation
 from curation.output import UNDETERMINED
-from curation.published import replace_tables, without_secrets
+from curation.published import replace_tables
 from curation.record_schema import LEDGER
 from curation.records import STAGES
 from curation.report import render_report

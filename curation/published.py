@@ -1,4 +1,4 @@
-"""Finished tasks' files in the folder that users see: tables replaced as a whole, addresses without passwords."""
+"""Finished tasks' files in the folder that users see: tables replaced as a whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,11 +49,3 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def without_secrets(url: str) -> str:
-    """Return an address without the parts that carry passwords and signatures; a path is returned as it is."""
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -49,6 +49,7 @@ _STAGE_WORDS = {
     "read": "read pairs",
     "pair_keys": "hash pairs",
     "pair": "find equal pairs",
+    "left": "see what is left",
     "encode": "embed pairs (LASER)",
     "score": "score pairs (LASER)",
     "judge": "apply LASER's thresholds",

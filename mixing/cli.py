@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from curation.cli_errors import run_command_line
+from mixing.export.cli import export_command
 from mixing.mixture.cli import mixdiff_command, mixture_command
 from mixing.telling.cli import tell_command
 from mixing.tokens.cli import tokenizer_command, tokens_command, where_command
@@ -23,6 +24,7 @@ app.command("tokens")(tokens_command)
 app.command("where")(where_command)
 app.command("mixture")(mixture_command)
 app.command("mixdiff")(mixdiff_command)
+app.command("export")(export_command)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from configs.load import load_config, read_yaml
 from curation.config import OPTIONAL_STAGES, CorpusConfig, StagesConfig
 from curation.parallel.config import OPTIONAL_PAIR_STAGES, PairStagesConfig, ParallelConfig
 from curation.records import STAGES
+from filters.rules import Bounds
 from mixing.mixture.mixture import load_mixture
 from mixing.telling.render import RenderConfig
 from mixing.tokens.config import TokensConfig
@@ -74,6 +75,15 @@ def test_the_defaults_of_parallel_jobs_are_spelt_out() -> None:
     assert set(read_yaml(ROOT / "configs" / "parallel" / "render" / "default.yaml")) == set(RenderConfig.model_fields)
     for name in OPTIONAL_PAIR_STAGES:
         ParallelConfig.model_validate({"stages": {name: None}})
+
+
+def test_the_spelt_out_defaults_leave_a_profile_its_say() -> None:
+    fitted = {"score_laser_cosine": Bounds(min=0.7), "score_laser_margin": Bounds(min=1.01)}
+    for config in (ParallelConfig(), load_config(PARALLEL[0].with_name("default.yaml"), ParallelConfig)):
+        laser = config.stages.laser
+        assert laser is not None
+        assert laser.for_pair("de", "en", fitted) == fitted
+        assert not config.stages.score.model_fields_set
 
 
 def test_optional_stages_are_stages_that_may_be_null() -> None:

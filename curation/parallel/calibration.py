@@ -17,7 +17,7 @@ from configs.errors import UserError
 from configs.load import StrictModel
 from curation.calibration import fitted_threshold, refused_threshold
 from curation.parallel.measured import PairSample, open_pair_corpus, read_sample
-from curation.parallel.profile import FittedLengths, PairThresholdsFile, pair_folder
+from curation.parallel.profile import FittedLengths, PairThresholdsFile, pair_profile_folder
 from curation.profile import THRESHOLDS, today, write_profile_file
 from filters.calibrate import (
     CalibrateConfig,
@@ -120,7 +120,7 @@ def calibrate_pair(
     known = _reference(reference, src, tgt, config.sample) if reference is not None else None
     source = f"{corpus.folder}, all pairs that were measured"
     content = fit_pair_profile(sample, f"{src}-{tgt}", source, config, known)
-    write_profile_file(pair_folder(profiles, src, tgt), THRESHOLDS, content)
+    write_profile_file(pair_profile_folder(profiles, src, tgt), THRESHOLDS, content)
     return content
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.errors import UserError
+from configs.languages import load_languages
 from configs.load import load_config, validate_config
 from curation.cli_checks import check_apart, check_codes
 from curation.job_folder import locked_output, remove_stale_work
@@ -19,7 +20,6 @@ from curation.parallel.config import OPTIONAL_PAIR_STAGES, PAIR_STAGES, Parallel
 from curation.parallel.inputs import find_parallel_inputs
 from curation.parallel.job import ParallelJob
 from curation.parallel.publish import pair_folder, publish_pairs
-from curation.profile import language_table
 from curation.runner import Runner
 from curation.terminal import StageProgress, shown
 
@@ -39,14 +39,17 @@ def parallel_command(
     """From parallel corpora to filtered pairs: a ledger of every pair, a summary and a report."""
     console = Console(stderr=True)
     src, tgt = parse_pair(pair)
+    profiles = profiles.expanduser() if profiles is not None else None
     if profiles is not None and not profiles.is_dir():
         raise UserError(f"no folder of profiles at {profiles}; leave --profiles out, or make a profile first")
     settings = skip_pair_stages(load_config(config, ParallelConfig) if config else ParallelConfig(), skip, laser)
-    check_codes(settings.stages.codes(), language_table(profiles))
+    check_codes(settings.stages.codes(), load_languages())
     inputs = find_parallel_inputs(input, src, tgt)
     out = out.expanduser().absolute()
     with locked_output(out):
-        check_apart(pair_folder(out, src, tgt), [file.url for entry in inputs for file in entry.files])
+        urls = [file.url for entry in inputs for file in entry.files]
+        for own in (pair_folder(out, src, tgt), out / ".work"):
+            check_apart(own, urls)
         work = out / ".work" / f"parallel-{src}-{tgt}"
         with Runner(workers, settings.retries) as runner, StageProgress(console, work) as progress:
             job = ParallelJob(src, tgt, inputs, work, settings, runner, profiles)
@@ -73,6 +76,8 @@ def skip_pair_stages(config: ParallelConfig, names: str, laser: str) -> Parallel
             what = "cannot be left out" if name in PAIR_STAGES else "does not exist"
             raise UserError(f"the stage {name!r} {what}; those that can are: {', '.join(OPTIONAL_PAIR_STAGES)}")
         data.setdefault("stages", {})[name] = None
+    if "rules" in wanted:
+        data["stages"].pop("score", None)  # its bounds belong to the rules
     return validate_config(data, ParallelConfig, "--skip")
 
 

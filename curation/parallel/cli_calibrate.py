@@ -12,7 +12,7 @@ from rich.table import Table
 from configs.load import load_config, validate_config
 from curation.parallel.calibration import PairCalibrationConfig, calibrate_pair
 from curation.parallel.codes import parse_pair
-from curation.parallel.profile import PairThresholdsFile, pair_folder
+from curation.parallel.profile import PairThresholdsFile, pair_profile_folder
 from curation.profile import THRESHOLDS, language_table
 from curation.terminal import shown
 
@@ -41,7 +41,7 @@ def calibrate_pair_command(
     content = calibrate_pair(out, src, tgt, profiles, settings, reference)
     console = Console(emoji=False)
     print_pair_thresholds(console if console.is_terminal else Console(width=_WIDTH, emoji=False), content)
-    path = pair_folder(profiles, src, tgt) / THRESHOLDS
+    path = pair_profile_folder(profiles, src, tgt) / THRESHOLDS
     console.print(
         f"written to {shown(path)}; the next `make parallel PAIR={src}-{tgt}` (or {tgt}-{src}) uses them",
         soft_wrap=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -15,12 +16,33 @@ from dedup.decontaminate import ContaminationConfig
 from filters.langid import LangIdConfig
 from filters.parallel.calibrate import PAIRS
 from filters.parallel.laser import LaserConfig
-from filters.parallel.rules import PairRulesConfig
+from filters.parallel.rules import PairRulesConfig, check_pairs
 from filters.rules import Bounds, out_of_range, sides_of
 
 # The stages that a pair passes, in order. Each row of the ledger names the one where its way ended.
 PAIR_STAGES = ("ingest", "rules", "contamination", "pair", "laser", "source", "target")
 OPTIONAL_PAIR_STAGES = PAIR_STAGES[1:]
+
+
+class PairLangIdConfig(StrictModel):
+    """Identification of the language of each side; the first 1,000 characters are looked at.
+
+    Attributes:
+        model: path of a fastText model (lid.176, GlotLID, OpenLID ...); None takes the lid.176.ftz of the dependency.
+        second_look: the model that is asked where the first one is unsure; None switches it off. It was measured
+            beside lid.176: another `model` is left to itself unless its configuration names a second look.
+        second_look_below: confidence of the first model from which it is taken at its word.
+        second_look_chars: characters that the second model looks at.
+    """
+
+    model: str | None = None
+    second_look: Literal["py3langid"] | None = "py3langid"
+    second_look_below: float = Field(default=0.9, ge=0, le=1)
+    second_look_chars: int = Field(default=1000, ge=100)
+
+    def identification(self) -> LangIdConfig:
+        """Return the settings of the identifier."""
+        return LangIdConfig.model_validate(self.model_dump(exclude_unset=True))
 
 
 class LaserThresholds(StrictModel):
@@ -62,6 +84,11 @@ class LaserStageConfig(StrictModel):
     cache: bool = False
 
     @model_validator(mode="after")
+    def _each_pair_once(self) -> LaserStageConfig:
+        check_pairs(self.by_pair)
+        return self
+
+    @model_validator(mode="after")
     def _margin_needs_neighbours(self) -> LaserStageConfig:
         if self.neighbours is None and any(
             own.min_margin is not None for own in (self.thresholds, *self.by_pair.values())
@@ -79,7 +106,7 @@ class LaserStageConfig(StrictModel):
                 configuration names takes theirs.
         """
         limits = dict(_LASER_DEFAULTS)
-        limits |= {name: fitted[name].min for name in limits if name in fitted}
+        limits |= {name: limit for name in limits if name in fitted and (limit := fitted[name].min) is not None}
         own = self.by_pair.get(f"{src}-{tgt}", self.by_pair.get(f"{tgt}-{src}"))
         for place in (self.thresholds, own):
             if place is not None:
@@ -118,7 +145,7 @@ class PairStagesConfig(StrictModel):
 
     ingest: PairIngestConfig = PairIngestConfig()
     normalize: NormalizeConfig = NormalizeConfig()
-    langid: LangIdConfig | None = LangIdConfig()
+    langid: PairLangIdConfig | None = PairLangIdConfig()
     rules: PairRulesConfig | None = PairRulesConfig()
     score: Bounds = Bounds()
     contamination: ContaminationConfig | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +71,7 @@ class PairContext:
 
     Attributes:
         pair: the pair of languages, `de-en`.
+        sources: the parts as they were read, by number.
         parts: what is left of each part, by number.
         measured: manifests of the measures, by part.
         work: folder of intermediate results.
@@ -80,6 +81,7 @@ class PairContext:
     """
 
     pair: str
+    sources: list[PairPart]
     parts: list[DedupPart]
     measured: list[Manifest]
     work: Path
@@ -115,6 +117,23 @@ class PairContext:
         for part in self.parts:
             own = {**facts(part), "part": part.number, "input": part.checksum, "gone": gone}
             tasks.append(make_task(phase, part.name, function, payload(part), own, self.work))
+        return self.run(phase, tasks)
+
+    def on_texts(
+        self,
+        phase: str,
+        function: TaskFunction,
+        payloads: Sequence[object],
+        left: Sequence[Manifest],
+        facts: Mapping[str, object],
+    ) -> list[Manifest]:
+        """Run one task a part, each of which depends on its texts, on which of them are `left`, and on `facts`: on
+        nothing of other parts.
+        """
+        tasks = []
+        for source, payload, own in zip(self.sources, payloads, left, strict=True):
+            identity = {**facts, "input": source.checksum, "left": own.checksum}
+            tasks.append(make_task(phase, source.label, function, payload, identity, self.work))
         return self.run(phase, tasks)
 
     def on_partitions(

@@ -30,12 +30,12 @@ SIDES: tuple[Sides, ...] = ("pair", "source", "target")
 _IDENTITY = ("rank0", "rank1", "rank2", "id0", "id1")
 _KEYS = pa.schema([pa.field(name, pa.uint64(), nullable=False) for name in ("key0", "key1", "place", *_IDENTITY)])
 _LARGEST = 0xFFFFFFFF
-# A task that sorts a partition takes about 200 bytes a row.
-_PARTITION_ROWS = 2_000_000
+# A task that sorts a partition takes about 300 bytes a row. Copies of one text are in one partition, however many.
+_PARTITION_ROWS = 1_000_000
 
 
 def partitions_for(pairs: int) -> int:
-    """Return the number of partitions for so many pairs: a task on one takes 400 MB or less."""
+    """Return the number of partitions for so many pairs: a task on one takes about 300 MB."""
     return max(1, -(-pairs // _PARTITION_ROWS))
 
 

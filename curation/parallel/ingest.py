@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from curation.crawl import HEARTBEAT
+from curation.crawl import HEARTBEAT, RecordError
 from curation.ledger import ConservationError, check_conservation, ending_columns
 from curation.normalize import NormalizeConfig, normalize
 from curation.parallel.inputs import ParallelInput
@@ -40,6 +40,7 @@ def ingest_input(payload: object, out: Path, scratch: Path) -> Result:
 
     Raises:
         UserError: the input as a whole cannot be read: sides of different lengths, other languages.
+        RecordError: an unexpected error, naming input and unit.
         ConservationError: the reader passed over a unit.
     """
     assert isinstance(payload, IngestShard)
@@ -50,7 +51,10 @@ def ingest_input(payload: object, out: Path, scratch: Path) -> Result:
         for unit in opened.units:
             if unit.sequence != units:
                 raise ConservationError(f"{name}: unit {units} never left the reader")
-            _write(writer, unit, payload)
+            try:
+                _write(writer, unit, payload)
+            except Exception as error:
+                raise RecordError(f"{name}, unit {units}: {type(error).__name__}: {error}") from error
             if units % _HEARTBEAT_UNITS == 0:
                 (scratch / HEARTBEAT).write_text(str(units))
             units += 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
 import fsspec
 
 from configs.errors import UserError
-from curation.inputs import InputFile, common_folder, describe_file, list_files
+from curation.inputs import InputFile, describe_file, input_names, list_files
 from curation.parallel.codes import OtherLanguagesError, language_of
 from curation.parallel.file_names import COMPRESSIONS, FileName, ParallelFormat, read_name
 from curation.parallel.moses_zip import find_members
@@ -79,10 +79,8 @@ def find_parallel_inputs(pattern: str, src: str, tgt: str) -> list[ParallelInput
         own = [entry for entry in found if entry.part == part]
         if own and not any(entry.file.url in used for entry in own):
             _raise_unfit(part, own, src, tgt)
-    common = common_folder(sorted(used))
-    named = (
-        ParallelInput(entry.name[len(common) :], entry.format, entry.files, src, tgt, entry.swapped) for entry in inputs
-    )
+    names = input_names([entry.name for entry in inputs])
+    named = (replace(entry, name=names[entry.name]) for entry in inputs)
     return sorted(named, key=lambda entry: entry.name)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from configs.languages import load_languages
+from configs.languages import SHIPPED, load_languages
 from curation.benchmark_files import BenchmarkFile
 from curation.contamination import load_benchmarks
 from curation.duplicates.parts import DedupPart
@@ -41,6 +41,7 @@ from curation.parallel.measure import MeasurePairs, measure_pairs
 from curation.parallel.output import OutputPairs, write_pairs
 from curation.parallel.phases import count_sizes, drop_equal, score_by_laser
 from curation.parallel.profile import load_pair_profile
+from curation.parallel.xces import sentence_files_version
 from curation.profile import load_profile
 from curation.runner import Progress, Runner
 from curation.stage import Task, make_task
@@ -88,6 +89,8 @@ class ParallelJob:
         self._pair, self._inputs = f"{src}-{tgt}", list(inputs)
         self._work, self._config, self._runner = work, config, runner
         self._stages = config.stages
+        langid = self._stages.langid
+        self._langid = langid.identification() if langid is not None else None
         self._rules = self._rules_of()
         fitted = self._profile.score_bounds()
         self._judged = self._stages.laser.for_pair(src, tgt, fitted) if self._stages.laser is not None else {}
@@ -123,7 +126,7 @@ class ParallelJob:
             DedupPart(part.number, part.name, part.pairs_path, own.path("kept.parquet"), part.checksum + own.checksum)
             for part, own in zip(parts, decided, strict=True)
         ]
-        context = PairContext(self._pair, left, measured, self._work, self._run)
+        context = PairContext(self._pair, parts, left, measured, self._work, self._run)
         drop_equal(context, "pair", self._stages.pair)
         if self._stages.laser is not None and self._laser is not None:
             score_by_laser(context, self._stages.laser, self._laser, self._judged)
@@ -147,8 +150,8 @@ class ParallelJob:
 
     def _find_models(self, on_download: Callable[[str], None]) -> None:
         """Look for models and benchmarks: what is wrong with them is said before an input is read."""
-        if self._stages.langid is not None:
-            lid_files(self._stages.langid)
+        if self._langid is not None:
+            lid_files(self._langid)
         if self._stages.contamination is not None:
             self._benchmarks = load_benchmarks(self._stages.contamination), self._stages.contamination
         if self._stages.laser is not None:
@@ -178,10 +181,18 @@ class ParallelJob:
 
     def _read(self) -> list[Manifest]:
         settings = _dump({"ingest": self._stages.ingest, "normalize": self._stages.normalize})
+        # Labels of languages in the inputs mean what the language table says.
+        labels = [own.model_dump() for own in self._languages]
         tasks = []
         for entry in self._inputs:
-            files = [[file.size_bytes, file.version] for file in entry.files]
-            facts = {"settings": settings, "input": [entry.name, entry.format, entry.src, entry.tgt, entry.swapped]}
+            files: list[object] = [[file.size_bytes, file.version] for file in entry.files]
+            if entry.format == "xces":
+                files.append(sentence_files_version(Path(entry.files[0].url)))
+            facts = {
+                "settings": settings,
+                "languages": labels,
+                "input": [entry.name, entry.format, entry.src, entry.tgt, entry.swapped],
+            }
             payload = IngestShard(entry, self._stages.ingest, self._stages.normalize)
             # By the input's name and not by its number: a new one among the inputs must not rename the others.
             name = hashlib.sha256(entry.name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
@@ -189,12 +200,14 @@ class ParallelJob:
         return self._run("read", tasks)
 
     def _measure(self, parts: list[PairPart]) -> list[Manifest]:
-        langid = self._stages.langid
+        langid = self._langid
         lengths = self._profile.lengths
         facts = {
             "sides": [repr(side) for side in (self._source, self._target)],
             "lengths": repr(lengths),
             "langid": _dump(langid),
+            # What the identifier's labels mean: of every language, as any may be answered.
+            "languages": hashlib.sha256(SHIPPED.read_bytes()).hexdigest(),
             "models": [file_version(path) for path in lid_files(langid)] if langid is not None else [],
         }
         tasks = []

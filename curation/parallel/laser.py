@@ -22,15 +22,40 @@ from curation.parallel.rows import ledger_row
 from curation.parallel.schema import LASER_SCORES
 from curation.record_schema import LEDGER
 from curation.records import Ending
+from curation.schema import KEPT_ROWS
 from curation.stage import Result
-from curation.store import TableWriter
+from curation.store import TableWriter, read_tables
 from filters.parallel.laser import LaserConfig, LaserEncoder
 from filters.parallel.margin import cosine, ratio_margin
 from filters.rules import Bounds
 
-EMBEDDINGS = "embeddings.npy"
+EMBEDDINGS, LEFT = "embeddings.npy", "left.parquet"
 # A batch of other sentences moves an embedding by 1e-5: what is decided and published must not follow it.
 _DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LeftPairs:
+    """The payload of one task that says which pairs of a part are still there.
+
+    Attributes:
+        part: whose pairs are meant.
+        gone: files of pairs that go already.
+    """
+
+    part: DedupPart
+    gone: tuple[Path, ...]
+
+
+def left_pairs(payload: object, out: Path, scratch: Path) -> Result:
+    """Write `left.parquet`: the rows of the pairs that are still there.
+
+    What is encoded depends on this file alone: a pair that goes in another part encodes nothing anew.
+    """
+    assert isinstance(payload, LeftPairs)
+    rows = remaining_rows(payload.part, payload.gone)
+    write_kept(out / LEFT, rows)
+    return Result({"pairs": len(rows)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +63,14 @@ class EncodePairs:
     """What an encoding task, or a scoring task without stored embeddings, reads.
 
     Attributes:
-        part: whose pairs are meant; its documents are pairs.
-        gone: files of pairs that go already.
+        pairs: file of the part's pairs.
+        left: file of the rows of those that are still there.
         files: of the encoder of each side.
         encoder: how texts are encoded.
     """
 
-    part: DedupPart
-    gone: tuple[Path, ...]
+    pairs: Path
+    left: Path
     files: tuple[LaserFiles, ...]
     encoder: LaserConfig
 
@@ -78,10 +103,10 @@ class ScorePairs:
 def score_pairs(payload: object, out: Path, scratch: Path) -> Result:
     """Write `scores.parquet`: cosine and margin of the pairs that are still there, by row."""
     assert isinstance(payload, ScorePairs)
-    rows = remaining_rows(payload.texts.part, payload.texts.gone)
+    rows = _rows(payload.texts.left)
     stored = payload.embeddings
     embeddings = _encode(payload.texts) if stored is None else np.load(stored, mmap_mode="r", allow_pickle=False)
-    check_conservation(f"embeddings of {payload.texts.part.documents}", len(rows), {"rows": embeddings.shape[1]})
+    check_conservation(f"embeddings of {payload.texts.pairs}", len(rows), {"rows": embeddings.shape[1]})
     cosines, margins = np.zeros(len(rows)), np.zeros(len(rows))
     for first, end in _pools(len(rows), payload.pool_pairs):
         source, target = (np.asarray(side[first:end], dtype=np.float32) for side in embeddings)
@@ -94,11 +119,15 @@ def score_pairs(payload: object, out: Path, scratch: Path) -> Result:
     return Result({"pairs": len(rows)})
 
 
+def _rows(left: Path) -> NDArray[np.int64]:
+    rows: NDArray[np.int64] = read_tables([left], KEPT_ROWS)["row"].to_numpy()
+    return rows
+
+
 def _encode(payload: EncodePairs) -> NDArray[np.float16]:
     """Return the embeddings of a part; float16 also where they are not stored, so that storing changes no score."""
-    rows = remaining_rows(payload.part, payload.gone)
     texts: dict[str, list[str]] = {"src_text": [], "tgt_text": []}
-    for _, batch in read_documents(payload.part.documents, rows, tuple(texts)):
+    for _, batch in read_documents(payload.pairs, _rows(payload.left), tuple(texts)):
         for name, own in texts.items():
             own += batch[name].to_pylist()
     encoders = [_encoder(files, payload.encoder) for files in payload.files]
@@ -142,15 +171,15 @@ class JudgePairs:
     """The payload of one task that holds scores against thresholds.
 
     Attributes:
-        part: whose pairs are meant.
-        gone: files of pairs that go already.
-        scores: file of the scores of the others.
+        pairs: file of the part's pairs.
+        left: file of the rows of those that are still there.
+        scores: file of their scores.
         rules: bounds by score.
         language: the pair of languages, `de-en`.
     """
 
-    part: DedupPart
-    gone: tuple[Path, ...]
+    pairs: Path
+    left: Path
     scores: Path
     rules: dict[str, Bounds]
     language: str
@@ -159,12 +188,12 @@ class JudgePairs:
 def judge_pairs(payload: object, out: Path, scratch: Path) -> Result:
     """Write `ledger.parquet` for what is dropped, and `kept.parquet` for the rows that stay."""
     assert isinstance(payload, JudgePairs)
-    rows = remaining_rows(payload.part, payload.gone)
+    rows = _rows(payload.left)
     verdicts = rule_verdicts(payload.scores, payload.rules, rows)
     dropped = np.array(sorted(verdicts), dtype=np.int64)
     columns = ("id", "source", "sequence", "src_origin")
     with TableWriter(out / "ledger.parquet", LEDGER) as ledger:
-        for own, batch in read_documents(payload.part.documents, dropped, columns):
+        for own, batch in read_documents(payload.pairs, dropped, columns):
             for row, pair in zip(own.tolist(), batch.to_pylist(), strict=True):
                 ending = ending_columns(Ending("dropped", "laser", verdicts[row]))
                 ledger.write(ledger_row(pair, str(pair["id"]), payload.language, ending))

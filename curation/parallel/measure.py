@@ -62,5 +62,5 @@ def measure_pairs(payload: object, out: Path, scratch: Path) -> Result:
 def _identify(config: LangIdConfig | None) -> Scores | None:
     if config is None:
         return None
-    identifier, most = identifier_of(config), config.max_chars
-    return lambda text: identifier.scores(text[:most], _LANGUAGES)
+    identifier = identifier_of(config)
+    return lambda text: identifier.scores(text, _LANGUAGES)

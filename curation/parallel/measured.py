@@ -70,6 +70,7 @@ def open_pair_corpus(folder: Path) -> PairCorpus:
     Raises:
         UserError: there is none, or what is there is none.
     """
+    folder = folder.expanduser().absolute()
     summary = read_summary(folder)
     if summary is None or not (folder / "measures").is_dir():
         first, _, second = folder.name.partition("-")

@@ -13,11 +13,14 @@ from curation.parallel.context import PairContext
 from curation.parallel.equal import EqualPartition, PairKeys, Sides, equal_partition, pair_keys, partitions_for
 from curation.parallel.laser import (
     EMBEDDINGS,
+    LEFT,
     EncodePairs,
     JudgePairs,
+    LeftPairs,
     ScorePairs,
     encode_pairs,
     judge_pairs,
+    left_pairs,
     score_pairs,
 )
 from curation.parallel.laser_files import LaserFiles
@@ -55,21 +58,29 @@ def score_by_laser(
 ) -> None:
     """Score the pairs that are left, hold the scores against the rules, and leave those that stay."""
     gone = context.every_gone_file
-    texts = [EncodePairs(part, gone, files, config.encoder) for part in context.parts]
-    encoder = {"files": [own.checksums() for own in files], "encoder": config.encoder.model_dump()}
+    left = context.on_parts("left", left_pairs, lambda part: LeftPairs(part, gone), lambda part: {})
+    texts = [
+        EncodePairs(part.documents, own.path(LEFT), files, config.encoder)
+        for part, own in zip(context.parts, left, strict=True)
+    ]
+    facts: dict[str, object] = {
+        "files": [own.checksums() for own in files],
+        "encoder": config.encoder.model_dump(),
+    }
     stored: list[Path | None] = [None] * len(texts)
     if config.cache:
-        encoded = context.on_parts("encode", encode_pairs, lambda part: texts[part.number], lambda part: encoder)
+        encoded = context.on_texts("encode", encode_pairs, texts, left, facts)
         stored = [manifest.path(EMBEDDINGS) for manifest in encoded]
-
-    def score(part: DedupPart) -> ScorePairs:
-        return ScorePairs(texts[part.number], stored[part.number], config.neighbours, config.pool_pairs)
+    payloads = [
+        ScorePairs(own, path, config.neighbours, config.pool_pairs) for own, path in zip(texts, stored, strict=True)
+    ]
+    facts |= {"neighbours": config.neighbours, "pool": config.pool_pairs}
+    context.scored = context.on_texts("score", score_pairs, payloads, left, facts)
 
     def judge(part: DedupPart) -> JudgePairs:
-        return JudgePairs(part, gone, context.scored[part.number].path("scores.parquet"), rules, context.pair)
+        scores = context.scored[part.number].path("scores.parquet")
+        return JudgePairs(part.documents, left[part.number].path(LEFT), scores, rules, context.pair)
 
-    margin = {**encoder, "neighbours": config.neighbours, "pool": config.pool_pairs}
-    context.scored = context.on_parts("score", score_pairs, score, lambda part: margin)
     bounds = {name: own.model_dump() for name, own in rules.items()}
     context.judged = context.on_parts(
         "judge", judge_pairs, judge, lambda part: {"rules": bounds, "scores": context.scored[part.number].checksum}

@@ -119,7 +119,7 @@ class PairProfile:
         return {name: Bounds.model_validate(sides[name]) for name in names if name in sides}
 
 
-def pair_folder(profiles: Path, src: str, tgt: str) -> Path:
+def pair_profile_folder(profiles: Path, src: str, tgt: str) -> Path:
     """Return the folder of a pair's profile."""
     return profiles / PARALLEL / f"{src}-{tgt}"
 
@@ -135,7 +135,7 @@ def load_pair_profile(profiles: Path | None, src: str, tgt: str) -> PairProfile:
     if profiles is None:
         return PairProfile(src, tgt)
     for codes in ((src, tgt), (tgt, src)):
-        path = pair_folder(profiles, *codes) / THRESHOLDS
+        path = pair_profile_folder(profiles, *codes) / THRESHOLDS
         if path.is_file():
             content = load_config(path, PairThresholdsFile)
             if content.pair != "-".join(codes):

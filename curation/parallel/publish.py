@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from configs.languages import load_languages
 from curation.funnel import funnel, reasons
+from curation.inputs import without_secrets
 from curation.ledger import check_conservation
 from curation.parallel.config import PAIR_STAGES, ParallelConfig
 from curation.parallel.context import PairJobResult
@@ -20,7 +21,7 @@ from curation.parallel.report import render_pair_report
 from curation.parallel.report_data import PairReportData, collect, merge, survivors
 from curation.parallel.report_sample import PAIR_EXAMPLES, PAIR_SAMPLE
 from curation.parallel.schema import PAIRS, PUBLISHED_PAIR_MEASURES
-from curation.published import replace_tables, without_secrets
+from curation.published import replace_tables
 from curation.record_schema import LEDGER
 from curation.stage import code_version
 from curation.store import write_text_atomically
@@ -130,8 +131,8 @@ def _inputs(job: PairJobResult) -> list[dict[str, object]]:
 def _report_data(job: PairJobResult, summary: dict[str, object], config: ParallelConfig) -> PairReportData:
     chosen = (
         (
-            pq.read_table(own.path("sample.parquet"), schema=PAIR_SAMPLE),
-            pq.read_table(own.path("examples.parquet"), schema=PAIR_EXAMPLES),
+            pq.read_table(own.path("sample.parquet"), schema=PAIR_SAMPLE, partitioning=None),
+            pq.read_table(own.path("examples.parquet"), schema=PAIR_EXAMPLES, partitioning=None),
         )
         for own in job.outputs
     )

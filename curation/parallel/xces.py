@@ -6,6 +6,7 @@ sentences on either side. Several sentences of a side are joined by a space, as 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import posixpath
 import re
@@ -126,6 +127,16 @@ def read_xces(
             sequence += 1
     except DAMAGES as error:
         yield unreadable(name, sequence, error)
+
+
+def sentence_files_version(alignment: Path) -> str:
+    """Return a hash of names, sizes and times of change of the XML files that the links of an alignment may name."""
+    digest = hashlib.sha256()
+    for path in sorted(alignment.parent.rglob("*.xml*")):
+        if path.is_file():
+            stat = path.stat()
+            digest.update(f"{path.relative_to(alignment.parent)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _is_turned(link: Link, name: str, src: str, tgt: str, swapped: bool) -> bool:

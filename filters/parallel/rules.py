@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import model_validator
 
@@ -58,6 +58,21 @@ _STOP_WORDS_TELL = {
 _DEFAULT_STOP_WORDS = Bounds(min=0.02)
 
 
+def check_pairs(pairs: Iterable[str]) -> None:
+    """Check the names of settings by pair of languages.
+
+    Raises:
+        ValueError: one is no pair, or two are the same pair.
+    """
+    seen: dict[frozenset[str], str] = {}
+    for pair in pairs:
+        codes = frozenset(pair.split("-"))
+        if len(codes) != 2 or len(pair.split("-")) != 2 or "" in codes:
+            raise ValueError(f"{pair!r} is no pair of languages; give two codes such as de-en")
+        if (other := seen.setdefault(codes, pair)) != pair:
+            raise ValueError(f"{other!r} and {pair!r} are the same pair; name it once")
+
+
 class PairRulesConfig(StrictModel):
     """Thresholds of the rules of pairs.
 
@@ -82,13 +97,7 @@ class PairRulesConfig(StrictModel):
             _check(place, NAMES)
         for place in self.by_language.values():
             _check(place, tuple(SIDE_MEASURES))
-        seen: dict[frozenset[str], str] = {}
-        for pair in self.by_pair:
-            codes = frozenset(pair.split("-"))
-            if len(codes) != 2 or len(pair.split("-")) != 2 or "" in codes:
-                raise ValueError(f"{pair!r} is no pair of languages; give two codes such as de-en")
-            if (other := seen.setdefault(codes, pair)) != pair:
-                raise ValueError(f"{other!r} and {pair!r} are the same pair; name it once")
+        check_pairs(self.by_pair)
         return self
 
     def for_pair(

@@ -15,7 +15,7 @@ from curation.parallel.publish import pair_folder
 from curation.runner import Runner
 from curation.terminal import StageProgress, shown
 from mixing.telling.render import RenderConfig
-from mixing.telling.tell import TellJob
+from mixing.telling.tell import TellJob, check_finished, check_languages
 
 _RETRIES = 2
 
@@ -27,13 +27,18 @@ def tell_command(
     ),
     render: Annotated[Path | None, typer.Option(help="YAML file; names only what differs from the defaults.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Tasks at a time. Default: all processors.")] = None,
+    check: Annotated[bool, typer.Option(help="Only see whether PAIR and RENDER can be used.")] = False,
 ) -> None:
     """Tell the pairs of a finished parallel job as text: documents for pretraining."""
     console = Console(stderr=True)
     src, tgt = parse_pair(pair)
     settings = load_config(render, RenderConfig) if render else RenderConfig()
+    check_languages(settings, src, tgt)
+    if check:
+        return
     out = out.expanduser().absolute()
     folder, work = pair_folder(out, src, tgt), out / ".work" / f"tell-{src}-{tgt}"
+    check_finished(folder, src, tgt)
     with locked_output(out):
         with Runner(workers, _RETRIES) as runner, StageProgress(console, work) as progress:
             job = TellJob(folder, src, tgt, work, settings, runner)

@@ -9,6 +9,7 @@ A document holds what its bucket holds: neither the order of the pairs nor how t
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,21 +22,24 @@ import pyarrow.parquet as pq
 import xxhash
 
 from configs.errors import UserError
+from configs.languages import SHIPPED as SHIPPED_LANGUAGES
 from curation.duplicates.shuffle import read_table_partition, write_table_partitions
 from curation.ledger import check_conservation
+from curation.measured import read_summary
 from curation.parallel.publish import TOLD
 from curation.parallel.schema import PAIR_DOCUMENTS
 from curation.published import replace_tables
 from curation.runner import Progress, Runner
 from curation.stage import Result, Task, make_task
 from curation.store import Manifest, TableWriter, file_version, write_text_atomically
+from mixing.telling.language_names import SHIPPED as SHIPPED_NAMES
 from mixing.telling.packing import bucket_of, pack
 from mixing.telling.pairs import Document, TextPair
 from mixing.telling.render import RenderConfig, Renderer
-from mixing.telling.templates import SHIPPED
+from mixing.telling.templates import SHIPPED as SHIPPED_TEMPLATES
 
-# A bucket's pairs are in memory at once.
-_BUCKET_PAIRS = 50_000
+# A bucket's pairs are in memory at once. With paragraphs the pairs of one document are in one bucket, however many.
+_BUCKET_PAIRS, _BUCKET_CHARACTERS = 50_000, 64_000_000
 _BATCH_ROWS = 2_000
 _COLUMNS = (
     "id", "src_lang", "tgt_lang", "src_text", "tgt_text", "source", "sequence", "src_origin", "tgt_origin",
@@ -142,6 +146,37 @@ def _row(document: Document, sources: dict[str, str], language: str) -> dict[str
     }
 
 
+def check_finished(folder: Path, src: str, tgt: str) -> dict[str, object]:
+    """Return the summary of a parallel corpus.
+
+    Raises:
+        UserError: it is not finished.
+    """
+    summary = read_summary(folder)
+    if summary is None:
+        turned = folder.with_name(f"{tgt}-{src}")
+        hint = f"; there is {turned}: PAIR={tgt}-{src}" if (turned / "summary.json").is_file() else ""
+        raise UserError(f"no finished parallel corpus at {folder}: run `make parallel PAIR={src}-{tgt}` first{hint}")
+    return summary
+
+
+def check_languages(config: RenderConfig, src: str, tgt: str) -> None:
+    """Check that pairs of two languages can be told.
+
+    Raises:
+        UserError: no style with a weight can tell them.
+    """
+    Renderer(config).draw(TextPair("", src, tgt, "", ""))
+
+
+def _texts_version() -> str:
+    """Return a hash of the files that hold the words pairs are told in."""
+    digest = hashlib.sha256()
+    for path in (SHIPPED_TEMPLATES, SHIPPED_NAMES, SHIPPED_LANGUAGES):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 class TellJob:
     """Tells the pairs of one finished parallel job."""
 
@@ -159,9 +194,11 @@ class TellJob:
         Raises:
             UserError: the parallel job is not finished, or no style can tell pairs of these languages.
         """
-        if not (folder / "summary.json").is_file():
-            raise UserError(f"no finished parallel corpus at {folder}: run `make parallel PAIR={src}-{tgt}` first")
-        Renderer(config).draw(TextPair("", src, tgt, "", ""))
+        summary = check_finished(folder, src, tgt)
+        characters = summary["characters"]
+        assert isinstance(characters, dict)
+        self._pairs, self._characters = int(str(summary["pairs"])), sum(characters.values())
+        check_languages(config, src, tgt)
         self._folder, self._language = folder, f"{src}-{tgt}"
         self._work, self._config, self._runner = work, config, runner
         self.tasks: list[Task] = []
@@ -170,8 +207,13 @@ class TellJob:
         """Run what is not finished yet, and return what `documents.json` says."""
         files = sorted((self._folder / "pairs").glob("*.parquet"))
         total = sum(pq.read_metadata(path).num_rows for path in files)
-        buckets = max(1, -(-total // _BUCKET_PAIRS))
-        facts = {"config": self._config.model_dump(), "buckets": buckets, "templates": file_version(SHIPPED)}
+        if total != self._pairs:
+            raise UserError(
+                f"{self._folder}/pairs holds {total:,} pairs, its summary.json says {self._pairs:,}: files were lost "
+                f"or added; run `make parallel PAIR={self._language}` again"
+            )
+        buckets = max(1, -(-total // _BUCKET_PAIRS), -(-self._characters // _BUCKET_CHARACTERS))
+        facts = {"config": self._config.model_dump(), "buckets": buckets, "texts": _texts_version()}
         shuffled = self._shuffle(files, facts, progress)
         paths = tuple(manifest.path("pairs.arrow") for manifest in shuffled)
         every = {**facts, "pairs": [manifest.checksum for manifest in shuffled]}

@@ -7,6 +7,7 @@ import fsspec
 import pytest
 
 from configs.errors import UserError
+from curation.inputs import input_names
 from curation.parallel.file_names import read_name
 from curation.parallel.inputs import find_parallel_inputs
 from curation.parallel.pairs import PairIngestConfig
@@ -140,3 +141,24 @@ def test_remote_files_are_copied_and_removed(tmp_path: Path) -> None:
     finally:
         memory.rm("/corpus", recursive=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_hidden_folders_are_no_input(tmp_path: Path) -> None:
+    for place in ("x.de-en.tsv", ".work/read/pairs.de-en.tsv", "sub/.ipynb_checkpoints/y.de-en.tsv", "sub/z.de-en.tsv"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("a\tb\n")
+    names = [entry.name for entry in find_parallel_inputs(str(tmp_path), "de", "en")]
+    assert names == ["sub/z.de-en.tsv", "x.de-en.tsv"]
+
+
+def test_names_hold_no_password() -> None:
+    urls = [
+        "http://bob:s3cret@a.org/x/1.tmx?sig=abc",
+        "http://bob:s3cret@a.org/x/1.tmx?sig=abd",
+        "http://a.org/x/2.tmx",
+    ]
+    names = input_names(urls)
+    assert len(set(names.values())) == 3
+    assert names[urls[2]] == "2.tmx"
+    assert all(name.startswith("1.tmx#") for name in (names[urls[0]], names[urls[1]]))
+    assert not any(word in name for name in names.values() for word in ("s3cret", "abc", "abd"))

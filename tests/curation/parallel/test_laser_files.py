@@ -126,7 +126,8 @@ def test_without_a_network_every_file_is_named_and_where_to_put_it(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError) as error:
         laser2(LaserFilesConfig(url=url))
-    for wanted in ("laser2.pt", "laser2.spm", str(tmp_path / "laser"), "https://", "stages.laser.files: model", "LASER=off"):
+    folder = str(tmp_path / "laser")
+    for wanted in ("laser2.pt", "laser2.spm", folder, "https://", "stages.laser.files: model", "LASER=off"):
         assert wanted in str(error.value)
     assert "\n" not in str(error.value)
     assert names(tmp_path / "laser") == []

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from configs.errors import UserError
 from curation.parallel.schema import PAIRS
 from curation.runner import Progress, Runner
-from curation.stage import Task, run_task
+from curation.stage import Result, Task, run_task
 from curation.store import Manifest
 from mixing.telling import tell
+from mixing.telling.language_names import SHIPPED
 from mixing.telling.render import RenderConfig
 from mixing.telling.tell import TellJob
 
@@ -61,7 +62,8 @@ def corpus(folder: Path, rows: Sequence[tuple[tuple[str, str | None], str, str]]
     for number, (start, end) in enumerate(pairwise(borders)):
         path = folder / "pairs" / f"{number:05d}.parquet"
         pq.write_table(pa.Table.from_pylist(table[start:end], schema=PAIRS), path)
-    (folder / "summary.json").write_text("{}")
+    chars = {side: sum(len(row[place]) for row in rows) for side, place in (("src", 1), ("tgt", 2))}
+    (folder / "summary.json").write_text(json.dumps({"pairs": len(rows), "characters": chars}))
     return folder
 
 
@@ -121,6 +123,40 @@ def test_documents_of_two_inputs_are_two_though_they_have_one_name(tmp_path: Pat
     text = "".join(str(document["text"]) for document in documents)
     assert "Satz 0. Satz 2." in text
     assert "Satz 1. Satz 3." in text
+
+
+def test_a_corpus_that_lost_a_file_is_refused(tmp_path: Path) -> None:
+    folder = corpus(tmp_path, [(("a", None), f"Satz {number}.", f"Sentence {number}.") for number in range(4)], [2])
+    next((folder / "pairs").glob("*.parquet")).unlink()
+    with pytest.raises(UserError, match=r"holds 2 pairs, its summary\.json says 4"):
+        told(folder, RenderConfig())
+
+
+def test_other_names_of_languages_tell_the_pairs_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = corpus(tmp_path, [(("a", None), "Satz.", "Sentence.")], [])
+    ran: list[str] = []
+    real = tell.tell_bucket
+
+    def counted(payload: object, out: Path, scratch: Path) -> Result:
+        ran.append("tell")
+        return real(payload, out, scratch)
+
+    counted.__module__ = tell.__name__
+    monkeypatch.setattr(tell, "tell_bucket", counted)
+    told(folder, RenderConfig())
+    told(folder, RenderConfig())
+    assert len(ran) == 1
+    names = tmp_path / "names.yaml"
+    names.write_bytes(SHIPPED.read_bytes() + b"# another one\n")
+    monkeypatch.setattr(tell, "SHIPPED_NAMES", names)
+    told(folder, RenderConfig())
+    assert len(ran) == 2
+
+
+def test_the_other_direction_is_named(tmp_path: Path) -> None:
+    corpus(tmp_path / "de-en", [], [])
+    with pytest.raises(UserError, match="PAIR=de-en"):
+        TellJob(tmp_path / "en-de", "en", "de", tmp_path / "work", RenderConfig(), InProcess())
 
 
 def test_an_unfinished_job_is_refused(tmp_path: Path) -> None:

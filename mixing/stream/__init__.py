@@ -1,0 +1,1 @@
+"""A manifest's stage -> the stream of training sequences."""
