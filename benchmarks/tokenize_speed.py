@@ -19,6 +19,7 @@ from pathlib import Path
 import xxhash
 
 from benchmarks.corpus_vs_datatrove import InProcessRunner
+from benchmarks.line_chart import Line, Panel, write_chart
 from benchmarks.machine import ROOT, Cost, data_folder, describe, one_core, run, run_sampled
 from curation.schema import DOCUMENTS
 from curation.store import TableWriter
@@ -31,6 +32,7 @@ from mixing.tokens.job import TokensJob, choose_dtype
 from mixing.tokens.token_source import load_token_source
 from mixing.tokens.tokenizer_file import find_tokenizer
 
+CHART = ROOT / "docs" / "tokenize_growth.svg"
 PEER = Path(os.environ.get("BENCH_PEER", "/tmp/bench-peer"))
 EOD = "<|endoftext|>"
 _FILE_DOCUMENTS = 1_000
@@ -128,14 +130,18 @@ def _compare_tokens(ours: Path, theirs: Path) -> None:
 
 
 def grow(folder: Path, tokenizer: Path, own: list[str], sizes: list[int], core: int) -> None:
-    """Measure the engine on 1, 4 and 16 times the documents."""
+    """Measure the engine on 1, 4 and 16 times the documents, and draw it in docs/tokenize_growth.svg."""
     one, _ = build(folder / "one", own[:1], 1)
     start = run(engine_command(one, tokenizer, folder / "one-out", "--no-validation"), core).cpu_s
     seconds: list[float] = []
+    megabytes: list[float] = []
+    memory: list[float] = []
     for times in sizes:
         corpus, size = build(folder / f"corpus-{times}", own, times)
         cost: Cost = run_sampled(engine_command(corpus, tokenizer, folder / f"out-{times}"), core)
         seconds.append(cost.cpu_s - start)
+        megabytes.append(size / 1e6)
+        memory.append(cost.peaks["driver"].rss)
         growth = seconds[-1] / seconds[0]
         limit = _MAX_GROWTH * times / sizes[0]
         print(
@@ -143,6 +149,13 @@ def grow(folder: Path, tokenizer: Path, own: list[str], sizes: list[int], core: 
             f"{growth:.2f} times the first (at most {limit:.1f}), peak RSS {cost.peaks['driver'].rss:.0f} MiB",
             flush=True,
         )
+    straight = [seconds[-1] * size / megabytes[-1] for size in megabytes]
+    lines = [Line("processor time", seconds), Line("a straight line", straight, guide=True)]
+    panels = [
+        Panel("Seconds, start-up left out", megabytes, lines, logarithmic=True),
+        Panel("Peak memory, MiB", megabytes, [Line("the job", memory)]),
+    ]
+    write_chart(CHART, panels, "megabytes of text")
 
 
 def huge(folder: Path, tokenizer: Path, own: list[str], megabytes: int, core: int) -> None:

@@ -40,7 +40,7 @@ from curation.output import OutputShard, write_part
 from curation.profile import Profile
 from curation.resources import gather_resources
 from curation.runner import Progress, Runner
-from curation.stage import Task, make_task
+from curation.stage import Task, make_task, plain
 from curation.store import Manifest, file_version
 from curation.url_lists import url_list_checksums
 from dedup.decontaminate import ContaminationConfig
@@ -160,7 +160,7 @@ class CorpusJob:
 
     def _crawl(self) -> list[Manifest]:
         names = ("ingest", "text_corpus", "url", "glance", "extract", "normalize", "langid", "pii")
-        settings = {name: _dump(getattr(self._stages, name)) for name in names}
+        settings = {name: plain(getattr(self._stages, name)) for name in names}
         languages = [language.model_dump() for language in self._languages]
         tasks = []
         for entry in self._inputs:
@@ -179,7 +179,7 @@ class CorpusJob:
 
     def _measure(self, parts: list[Part]) -> list[Manifest]:
         model = lid_model_path(self._stages.langid.model)
-        settings = _dump(self._stages.measure)
+        settings = plain(self._stages.measure)
         facts = {
             "settings": settings,
             "resources": {code: own.facts() for code, own in sorted(self._resources.items())},
@@ -194,12 +194,12 @@ class CorpusJob:
         return self._run("measure", tasks)
 
     def _decide(self, parts: list[Part], measured: list[Manifest]) -> list[Manifest]:
-        rules = {code: {name: _dump(bounds) for name, bounds in own.items()} for code, own in self._rules.items()}
+        rules = {code: {name: plain(bounds) for name, bounds in own.items()} for code, own in self._rules.items()}
         contamination, benchmarks = self._stages.contamination, self._benchmarks
         facts = {
             "rules": rules,
             "segmentations": self._segmentations,
-            "contamination": _dump(contamination),
+            "contamination": plain(contamination),
             "benchmarks": [(file.name, file.sha256) for file in benchmarks[0]] if benchmarks is not None else [],
         }
         tasks = [
@@ -278,11 +278,7 @@ class CorpusJob:
             facts |= {"measures": measures.checksum, "buckets": buckets}
             facts |= {"languages": codes, "report": self._config.report.model_dump()}
             # The index has band keys of every document, also of those that decided nothing.
-            facts |= {"index": self._config.index, "minhash": _dump(self._stages.minhash)}
+            facts |= {"index": self._config.index, "minhash": plain(self._stages.minhash)}
             facts |= {"segmentations": payload.segmentations, "min_remaining": payload.min_remaining}
             tasks.append(make_task("output", part.name, write_part, payload, facts, self._work))
         return self._run("output", tasks)
-
-
-def _dump(config: object) -> object:
-    return config.model_dump() if hasattr(config, "model_dump") else config

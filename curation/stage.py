@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from configs.errors import UserError
 from curation.store import Manifest, commit, read_manifest, scratch_folder
 
@@ -65,12 +67,19 @@ class Task:
         return read_manifest(self.folder, self.identity)
 
 
+def plain(value: object) -> object:
+    """Return settings, also in mappings, as plain data: what a task's identity is made from."""
+    if isinstance(value, Mapping):
+        return {name: plain(own) for name, own in value.items()}
+    return value.model_dump() if isinstance(value, BaseModel) else value
+
+
 def make_task(
     stage: str, name: str, function: TaskFunction, payload: object, facts: Mapping[str, object], work: Path
 ) -> Task:
     """Return a task whose identity follows from the stage, its code and the `facts` (settings, input checksums)."""
-    plain = {"stage": stage, "name": name, "facts": dict(facts), "code": code_version(function.__module__)}
-    identity = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+    known = {"stage": stage, "name": name, "facts": dict(facts), "code": code_version(function.__module__)}
+    identity = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
     return Task(stage, name, function, payload, identity, work)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from curation.duplicates.found import write_all_but_first
 from curation.duplicates.identities import Identities, best_first, identity
 from curation.duplicates.parts import DedupPart, places, read_documents, remaining_rows
-from curation.duplicates.shuffle import read_partition, write_batch, write_partitions
+from curation.duplicates.shuffle import digest_halves, read_partition, write_batch, write_partitions
 from curation.schema import EXACT_HASHES, EXACT_KEYS, IDENTITIES
 from curation.stage import Result
 from dedup.equal_keys import equal_keys
@@ -44,10 +44,10 @@ def identify_part(payload: object, out: Path, scratch: Path) -> Result:
     columns = {
         name: np.array([getattr(own, name) for own in numbers], dtype=np.uint64) for name in IDENTITIES.names[1:]
     }
-    halves = np.frombuffer(b"".join(hashes), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    hash0, hash1 = digest_halves(hashes)
     row = np.array(rows, dtype=np.int64)
     write_batch(out / "identities.arrow", IDENTITIES, {"row": row, **columns})
-    write_batch(out / "hashes.arrow", EXACT_HASHES, {"row": row, "hash0": halves[:, 0], "hash1": halves[:, 1]})
+    write_batch(out / "hashes.arrow", EXACT_HASHES, {"row": row, "hash0": hash0, "hash1": hash1})
     return Result({"documents": len(rows)})
 
 

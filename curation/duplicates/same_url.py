@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curation.duplicates.found import write_all_but_first
 from curation.duplicates.identities import Identities, best_first, ranks
 from curation.duplicates.parts import DedupPart, parts_and_rows, places, read_documents, remaining_rows
-from curation.duplicates.shuffle import read_partition, write_partitions
+from curation.duplicates.shuffle import digest_halves, read_partition, write_partitions
 from curation.stage import Result
 from dedup.equal_keys import equal_keys
 from dedup.urls import instant, web_address
@@ -58,14 +58,14 @@ def same_url_part(payload: object, out: Path, scratch: Path) -> Result:
                 known.append(row)
                 digests.append(xxhash.xxh3_128_digest(address.encode("utf-8", "replace")))
                 instants.append(instant(document["date"] or ""))
-    halves = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    hash0, hash1 = digest_halves(digests)
     columns: dict[str, NDArray[np.generic]] = {
-        "hash0": halves[:, 0],
-        "hash1": halves[:, 1],
+        "hash0": hash0,
+        "hash1": hash1,
         "place": places(payload.part.number, np.array(known, dtype=np.int64)),
         "instant": np.array(instants, dtype=np.int64),
     }
-    partition = (halves[:, 0] % np.uint64(payload.partitions)).astype(np.int64)
+    partition = (hash0 % np.uint64(payload.partitions)).astype(np.int64)
     write_partitions(out / "urls.arrow", URLS, columns, partition, payload.partitions)
     return Result({"documents": len(rows), "addresses": len(known)})
 

@@ -6,7 +6,7 @@ leaves one file, however many partitions there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,12 @@ from numpy.typing import NDArray
 
 # Columns of numbers by name, all of one length.
 Columns = dict[str, NDArray[np.generic]]
+
+
+def digest_halves(digests: Iterable[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the two halves of 128-bit digests as numbers, shape (N,) each."""
+    halves = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    return halves[:, 0], halves[:, 1]
 
 
 def write_partitions(

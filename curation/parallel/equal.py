@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from curation.duplicates.found import write_duplicates
 from curation.duplicates.parts import DedupPart, places, read_documents, remaining_rows
-from curation.duplicates.shuffle import read_partition, write_partitions
+from curation.duplicates.shuffle import digest_halves, read_partition, write_partitions
 from curation.parallel.schema import LASER_SCORES
 from curation.stage import Result
 from dedup.equal_keys import equal_keys
@@ -64,28 +64,23 @@ def pair_keys(payload: object, out: Path, scratch: Path) -> Result:
     """Write `keys.arrow`: key, place and order of every pair that is still there, by partition."""
     assert isinstance(payload, PairKeys)
     rows = remaining_rows(payload.part, payload.gone)
-    keys, contents, ids = bytearray(), bytearray(), bytearray()
+    keys, contents, ids = list[bytes](), list[bytes](), list[bytes]()
     for _, batch in read_documents(payload.part.documents, rows, ("id", "src_text", "tgt_text")):
         for pair in batch.to_pylist():
             src, tgt = document_hash(pair["src_text"]), document_hash(pair["tgt_text"])
             both = xxhash.xxh3_128_digest(src + tgt)
-            keys += {"pair": both, "source": src, "target": tgt}[payload.sides]
-            contents += xxhash.xxh3_128_digest(f"{pair['src_text']}\0{pair['tgt_text']}".encode())
-            ids += bytes.fromhex(pair["id"])
+            keys.append({"pair": both, "source": src, "target": tgt}[payload.sides])
+            contents.append(xxhash.xxh3_128_digest(f"{pair['src_text']}\0{pair['tgt_text']}".encode()))
+            ids.append(bytes.fromhex(pair["id"]))
     columns: dict[str, NDArray[np.uint64]] = {}
-    columns["key0"], columns["key1"] = _halves(keys)
-    columns["rank1"], columns["rank2"] = _halves(contents)
-    columns["id0"], columns["id1"] = _halves(ids)
+    columns["key0"], columns["key1"] = digest_halves(keys)
+    columns["rank1"], columns["rank2"] = digest_halves(contents)
+    columns["id0"], columns["id1"] = digest_halves(ids)
     columns["place"] = places(payload.part.number, rows)
     columns["rank0"] = np.round((1 - _scores(payload, rows)) * _LARGEST).astype(np.uint64)
     partition = (columns["key0"] % np.uint64(payload.partitions)).astype(np.int64)
     write_partitions(out / "keys.arrow", _KEYS, columns, partition, payload.partitions)
     return Result({"pairs": len(rows)})
-
-
-def _halves(digests: bytearray) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    halves = np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64).reshape(-1, 2)
-    return halves[:, 0], halves[:, 1]
 
 
 def _scores(payload: PairKeys, rows: NDArray[np.int64]) -> NDArray[np.float64]:

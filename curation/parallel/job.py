@@ -18,10 +18,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from configs.languages import SHIPPED, load_languages
 from curation.benchmark_files import BenchmarkFile
@@ -44,7 +42,7 @@ from curation.parallel.profile import load_pair_profile
 from curation.parallel.xces import sentence_files_version
 from curation.profile import load_profile
 from curation.runner import Progress, Runner
-from curation.stage import Task, make_task
+from curation.stage import Task, make_task, plain
 from curation.stopwords import bundled_stop_words
 from curation.store import Manifest, file_version
 from dedup.decontaminate import ContaminationConfig
@@ -180,7 +178,7 @@ class ParallelJob:
             self._progress(phase, finished, total, resumed)
 
     def _read(self) -> list[Manifest]:
-        settings = _dump({"ingest": self._stages.ingest, "normalize": self._stages.normalize})
+        settings = plain({"ingest": self._stages.ingest, "normalize": self._stages.normalize})
         # Labels of languages in the inputs mean what the language table says.
         labels = [own.model_dump() for own in self._languages]
         tasks = []
@@ -205,7 +203,7 @@ class ParallelJob:
         facts = {
             "sides": [repr(side) for side in (self._source, self._target)],
             "lengths": repr(lengths),
-            "langid": _dump(langid),
+            "langid": plain(langid),
             # What the identifier's labels mean: of every language, as any may be answered.
             "languages": hashlib.sha256(SHIPPED.read_bytes()).hexdigest(),
             "models": [file_version(path) for path in lid_files(langid)] if langid is not None else [],
@@ -220,9 +218,9 @@ class ParallelJob:
     def _decide(self, parts: list[PairPart], measured: list[Manifest]) -> list[Manifest]:
         first, second = ((own.code, own.segmentation) for own in self._languages)
         facts = {
-            "rules": _dump(self._rules),
+            "rules": plain(self._rules),
             "languages": [first, second],
-            "contamination": _dump(self._stages.contamination),
+            "contamination": plain(self._stages.contamination),
             "benchmarks": [(own.name, own.sha256) for own in self._benchmarks[0]] if self._benchmarks else [],
         }
         tasks = []
@@ -236,7 +234,7 @@ class ParallelJob:
     def _output(self, parts: list[PairPart], decided: list[Manifest], context: PairContext) -> list[Manifest]:
         sizes, partitions = count_sizes(context)
         bounds, report, gone = self._rules | self._judged, self._config.report, context.gone_files
-        facts = {"gone": context.gone_checksums(), "report": _dump(report), "bounds": _dump(bounds)}
+        facts = {"gone": context.gone_checksums(), "report": plain(report), "bounds": plain(bounds)}
         tasks = []
         for part in parts:
             before = [own[part.number] for own in (context.measured, decided, context.scored, context.judged) if own]
@@ -268,9 +266,3 @@ def _stop_words(profiles: Path | None, code: str) -> tuple[str, ...] | None:
 def _list(value: object) -> list[object]:
     assert isinstance(value, list)
     return value
-
-
-def _dump(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {name: _dump(own) for name, own in value.items()}
-    return value.model_dump() if isinstance(value, BaseModel) else value

@@ -16,7 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from curation.duplicates.parts import parts_and_rows, places
-from curation.duplicates.shuffle import Columns, read_partition, write_partitions
+from curation.duplicates.shuffle import Columns, digest_halves, read_partition, write_partitions
 from curation.parallel.pivot_corpora import SIDES, PivotPart
 from curation.parallel.pivot_partners import best_partners, tally
 from curation.stage import Result
@@ -48,12 +48,12 @@ def bucket(hash0: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
 def hash_rows(batch: pa.RecordBatch) -> Columns:
     """Return the hashes of rows, by the names of `HASHES`, and the `bytes` of their texts."""
     pivots, texts, pairs = (batch[name].cast(pa.large_binary()).to_pylist() for name in ("pivot_text", "text", "pair"))
-    halves = np.frombuffer(b"".join(map(pivot_hash, pivots)), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    hash0, hash1 = digest_halves(map(pivot_hash, pivots))
     both = list(zip(pivots, texts, strict=True))
     content = [xxhash.xxh3_64_intdigest(text, xxhash.xxh3_64_intdigest(pivot)) for pivot, text in both]
     return {
-        "hash0": halves[:, 0],
-        "hash1": halves[:, 1],
+        "hash0": hash0,
+        "hash1": hash1,
         "content": np.array(content, dtype=np.uint64),
         "identity": np.array(list(map(xxhash.xxh3_64_intdigest, pairs)), dtype=np.uint64),
         "bytes": np.array([len(pivot) + len(text) for pivot, text in both], dtype=np.uint64),

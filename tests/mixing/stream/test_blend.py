@@ -76,6 +76,20 @@ def test_choices_are_those_of_megatron(kind: str, sources: int) -> None:
     np.testing.assert_array_equal(sample_choices(weights, [0] * sources, count)[0], dataset)
 
 
+def test_a_hundred_random_weightings_are_those_of_megatron() -> None:
+    helpers = megatron_helpers()
+    random, count = np.random.default_rng(7), 20_000
+    for number in range(100):
+        sources = int(random.integers(1, 40))
+        weights = random.dirichlet(np.full(sources, random.choice([0.02, 0.3, 1.0, 30.0])))
+        if number % 5 == 0 and sources > 1:  # next to nothing, and nothing at all
+            weights[0], weights[-1] = 1e-9, 0.0
+            weights /= weights.sum()
+        dataset, sample = np.zeros(count, dtype=np.int16), np.zeros(count, dtype=np.int64)
+        helpers.build_blending_indices(dataset, sample, weights, sources, count, False)
+        np.testing.assert_array_equal(sample_choices(weights.tolist(), [0] * sources, count)[0], dataset)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("sources", [700, 3000])
 def test_many_small_sources_are_blended_alike(sources: int) -> None:
