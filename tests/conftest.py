@@ -20,6 +20,12 @@ DATA_VARIABLE = "CORPUS_TEST_DATA"
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first: of two at a time, the last one should not be one that takes minutes."""
+    longest = ("tests/jobs/test_restarts.py", "tests/jobs/")
+    items.sort(key=lambda item: next((n for n, start in enumerate(longest) if item.nodeid.startswith(start)), 9))
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Return the folder of real data: the one that CORPUS_TEST_DATA names, else `../shared/data`."""
