@@ -20,6 +20,11 @@ DATA_VARIABLE = "CORPUS_TEST_DATA"
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their length: a gzip member holds the time, and two processes have to find the same tests."""
+    return f"{argname}-{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first: of two at a time, the last one should not be one that takes minutes."""
     longest = ("tests/jobs/test_restarts.py", "tests/jobs/")
