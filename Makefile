@@ -68,7 +68,7 @@ help:
 	@echo "make tokens CORPUS=corpora/el,corpora/parallel/el-en [TOKENIZER=tokenizer.json] [TOKENS=tokens]   -> .bin/.idx shards"
 	@echo "make mixture MIX=configs/mixtures/sample.yaml [TOKENS=tokens] [MIXTURES=mixtures] [CHECK=yes]   -> manifest.json, report"
 	@echo "make mixdiff A=mixtures/a B=mixtures/b      what differs between two mixtures"
-	@echo "make export MIX=mixtures/sample TRAINER=megatron OUT=exported   the same mixture for Megatron-LM or nanotron"
+	@echo "make export MIX=mixtures/sample TRAINER=megatron   the same mixture for Megatron-LM or nanotron"
 	@echo "make where TOKEN=<source>/<shard>:<offset>  from a training token back to its document and crawl record"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
 	@echo "make calibrate PAIR=de-en                    the same for a language pair -> profiles/parallel/de-en"
@@ -121,7 +121,7 @@ tokens: $(STAMP)
 		$(if $(WORKERS),--workers $(call verbatim,WORKERS)) $(if $(CONFIG),--config $(call verbatim,CONFIG))
 
 tokenizer: $(STAMP)
-	$(call need,CORPUS,CORPUS=<finished corpora by comma or a glob> OUT=<folder> [CONFIG=file.yaml])
+	$(call need,CORPUS $(if $(filter file,$(origin OUT)),NO_OUT,OUT),CORPUS=<finished corpora by comma or a glob> OUT=<folder> [CONFIG=file.yaml])
 	@$(RUN) $(PY) -m mixing tokenizer --corpus $(call verbatim,CORPUS) --out $(call verbatim,OUT) $(if $(CONFIG),--config $(call verbatim,CONFIG))
 
 where: $(STAMP)
@@ -133,8 +133,9 @@ mixture: $(STAMP)
 	@$(RUN) $(PY) -m mixing mixture --mix $(call verbatim,MIX) --tokens $(call verbatim,TOKENS) --out $(call verbatim,MIXTURES) $(if $(CHECK),--check)
 
 export: $(STAMP)
-	$(call need,MIX TRAINER OUT,MIX=<mixture folder> TRAINER=megatron|nanotron OUT=<folder>)
-	@$(RUN) $(PY) -m mixing export --mix $(call verbatim,MIX) --trainer $(call verbatim,TRAINER) --out $(call verbatim,OUT)
+	$(call need,MIX TRAINER,MIX=<mixture folder> TRAINER=megatron|nanotron [OUT=<folder>])
+	@$(RUN) $(PY) -m mixing export --mix $(call verbatim,MIX) --trainer $(call verbatim,TRAINER) \
+		$(if $(filter file,$(origin OUT)),,--out $(call verbatim,OUT))
 
 mixdiff: $(STAMP)
 	$(call need,A B,A=<mixture> B=<mixture>)

@@ -17,6 +17,8 @@ from configs.errors import UserError
 from mixing.mixture.manifest import manifest_path, token_folder
 from mixing.mixture.manifest_schema import Manifest, ManifestShard, ManifestStage
 
+_MOST_SEEDS = (1 << 31) - 1
+
 
 def megatron_data_path(path: Path, stage: ManifestStage) -> list[str]:
     """Return weights and prefixes in turn, as `--data-path` takes them. Sources of weight 0 are left out.
@@ -79,7 +81,8 @@ def export_megatron(path: Path, manifest: Manifest, out: Path) -> list[str]:
             "--per-split-data-args-path": str((out / f"{name}.json").absolute()),
             "--seq-length": str(stage.sequence_length),
             "--train-samples": str(math.ceil(stage.tokens / stage.sequence_length)),
-            "--seed": str(manifest.seed),
+            # Megatron-LM wants a positive seed that NumPy takes, too.
+            "--seed": str(manifest.seed % _MOST_SEEDS + 1),
         }
         files[f"{name}.args"] = "\n".join(shlex.join(pair) for pair in arguments.items()) + "\n"
         if stage.packing != "concatenate":

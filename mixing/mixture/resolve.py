@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from configs.errors import UserError
 from curation.stage import code_version
 from mixing.mixture.amounts import decimal_text
@@ -156,7 +158,10 @@ class _Run:
         place = f"stage {stage.name!r}, source {name!r}"
         try:
             where = conditions(choice)
-        except ValueError as error:
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UserError(f"{place}: {reason}") from error
+        except (ValueError, OverflowError) as error:
             raise UserError(f"{place}: {error}") from error
         if not where:
             return None

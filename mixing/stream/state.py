@@ -163,8 +163,8 @@ def read_state(data: Mapping[str, object], seed: int) -> StreamState:
     return state
 
 
-def set_feed(feed: DocumentFeed, state: SourceState) -> None:
-    """Put a feed where its source stood.
+def check_feed(feed: DocumentFeed, state: SourceState) -> None:
+    """Check that the state of a source is about the documents that the feed has.
 
     Raises:
         UserError: its documents are other ones.
@@ -176,6 +176,10 @@ def set_feed(feed: DocumentFeed, state: SourceState) -> None:
             f"{state.identity or 'unnamed'}, {source.documents:,} are {source.identity or 'unnamed'}; what was read of "
             "them is not known: use the old ones, or give the source another name"
         )
+
+
+def set_feed(feed: DocumentFeed, state: SourceState) -> None:
+    """Put a feed where its source stood."""
     feed.go_to(state.epoch, state.position, state.pieces)
 
 

@@ -32,6 +32,7 @@ from mixing.stream.state import (
     SourceState,
     StreamConfig,
     StreamState,
+    check_feed,
     feed_state,
     place_of,
     read_state,
@@ -185,6 +186,9 @@ class TokenStream:
         places = state.sources if same else state.set_back()
         names = set(self._mixture.names)
         self._elsewhere = {name: own for name, own in places.items() if name not in names}
+        for feed in self._feeds:  # all, before the first one moves
+            if feed.source.name in places:
+                check_feed(feed, places[feed.source.name])
         for feed in self._feeds:
             if feed.source.name in places:
                 set_feed(feed, places[feed.source.name])

@@ -137,6 +137,7 @@ def _choose_tokenizer(
     if wanted is not None:
         return find_tokenizer(wanted.expanduser().absolute(), settings.eod)
     if (kept := kept_tokenizer(out, settings.eod)) is not None:
+        console.print(f"tokenizer: {shown(kept.name)}, kept in {shown(out / TOKENIZER_FOLDER)}", soft_wrap=True)
         return kept
     console.print(
         f"no TOKENIZER was given: training a byte-level BPE of {settings.bpe.vocabulary_size:,} tokens on "

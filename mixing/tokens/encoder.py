@@ -71,10 +71,11 @@ class Encoder:
         """
         passed = 0
         for begin, encoding, first, last in self._windows(text):
-            if number < passed + last - first:
-                start, end = encoding.token_to_chars(first + number - passed) or (0, 0)
+            kept = self._kept(encoding, first, last)
+            if number < passed + len(kept):
+                start, end = encoding.token_to_chars(kept[number - passed]) or (0, 0)
                 return begin + start, begin + end
-            passed += last - first
+            passed += len(kept)
         raise IndexError(f"token {number} of a text that has {passed}")
 
     def written(self, token: int) -> str:
@@ -83,13 +84,19 @@ class Encoder:
 
     def _encode_batch(self, texts: list[str]) -> Iterator[NDArray[np.integer]]:
         for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False) if texts else ():
-            tokens = np.full(len(encoding) + 1, self._end[0], dtype=self._dtype)
-            tokens[:-1] = encoding.ids
-            yield tokens
+            ids = np.array(encoding.ids, dtype=self._dtype)
+            yield np.concatenate([ids[ids != self._end[0]], self._end])
 
     def _long(self, text: str) -> Iterator[NDArray[np.integer]]:
         for _, encoding, first, last in self._windows(text):
-            yield np.array(encoding.ids[first:last], dtype=self._dtype)
+            ids = np.array(encoding.ids[first:last], dtype=self._dtype)
+            yield ids[ids != self._end[0]]
+
+    def _kept(self, encoding: Encoding, first: int, last: int) -> list[int]:
+        """Return which tokens of a window are written. Some models make the end token out of a text that spells it (as
+        Unigram models with `</s>` among their pieces do): it is left out, or a page could end a document.
+        """
+        return [number for number in range(first, last) if encoding.ids[number] != self._end[0]]
 
     def _windows(self, text: str) -> Iterator[tuple[int, Encoding, int, int]]:
         """Yield for each window of a text where it begins, its tokens, and which of them are the text's: [first, last).

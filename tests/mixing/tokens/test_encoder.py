@@ -172,3 +172,20 @@ def test_a_long_text_takes_little_memory(tmp_path: Path) -> None:
     )
     small, large = (peak_growth_mb(start, code, str(tmp_path / "tokenizer.json"), str(n)) for n in (20_000, 400_000))
     assert large < small + 150, (small, large)
+
+
+def test_a_text_that_spells_the_end_token_ends_once(tmp_path: Path) -> None:
+    """The model itself may have the token as a piece, as those made from SentencePiece models do."""
+    pieces = [("<unk>", 0.0), (EOD, -1.0), ("▁a", -2.0), ("a", -3.0), ("▁b", -2.0), ("▁", -4.0)]
+    tokenizer = Tokenizer(models.Unigram(pieces, 0, False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.add_special_tokens([EOD])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    found = find_tokenizer(tmp_path, EOD)
+    encoder = Encoder(found.path, found.sha256, found.eod_id, "int32")
+    text = f"a{EOD} b {EOD} a b"
+    (tokens,) = encoder.encode([text])
+    assert tokens.tolist().count(found.eod_id) == 1
+    assert tokens[-1] == found.eod_id
+    start, end = encoder.place(text, len(tokens) - 2)
+    assert text[start:end].strip() == "b"
