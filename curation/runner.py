@@ -92,7 +92,9 @@ class Runner:
             # Workers of this machine inherit the environment: a runtime environment would cost them a second each.
             path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
             os.environ.update({**_WORKER_ENVIRONMENT, "PYTHONPATH": path})
+            # "local": a cluster that somebody else started on this machine is not ours.
             ray.init(
+                "local",
                 num_cpus=self._workers or os.cpu_count() or 1,
                 num_gpus=0,
                 include_dashboard=False,
