@@ -25,7 +25,12 @@ from dedup.equal_keys import equal_keys
 from dedup.exact import document_hash
 
 Sides = Literal["pair", "source", "target"]
-SIDES: tuple[Sides, ...] = ("pair", "source", "target")
+# The texts that have to be the same.
+_COMPARED: dict[Sides, tuple[str, ...]] = {
+    "pair": ("src_text", "tgt_text"),
+    "source": ("src_text",),
+    "target": ("tgt_text",),
+}
 
 _IDENTITY = ("rank0", "rank1", "rank2", "id0", "id1")
 _KEYS = pa.schema([pa.field(name, pa.uint64(), nullable=False) for name in ("key0", "key1", "place", *_IDENTITY)])
@@ -67,9 +72,9 @@ def pair_keys(payload: object, out: Path, scratch: Path) -> Result:
     keys, contents, ids = list[bytes](), list[bytes](), list[bytes]()
     for _, batch in read_documents(payload.part.documents, rows, ("id", "src_text", "tgt_text")):
         for pair in batch.to_pylist():
-            src, tgt = document_hash(pair["src_text"]), document_hash(pair["tgt_text"])
-            both = xxhash.xxh3_128_digest(src + tgt)
-            keys.append({"pair": both, "source": src, "target": tgt}[payload.sides])
+            texts = [pair[name] for name in _COMPARED[payload.sides]]
+            hashes = [document_hash(text) for text in texts]
+            keys.append(hashes[0] if len(hashes) == 1 else xxhash.xxh3_128_digest(b"".join(hashes)))
             contents.append(xxhash.xxh3_128_digest(f"{pair['src_text']}\0{pair['tgt_text']}".encode()))
             ids.append(bytes.fromhex(pair["id"]))
     columns: dict[str, NDArray[np.uint64]] = {}
