@@ -88,4 +88,4 @@ class WordWeights:
         total = math.fsum(others.values())
         if total <= 0:
             others, total = {second: 1.0}, 1.0
-        return {first: share, **{code: (1 - share) * score / total for code, score in others.items()}}
+        return {first: share, **{code: (1 - share) * (score / total) for code, score in others.items()}}

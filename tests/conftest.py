@@ -3,8 +3,13 @@
 import importlib.util
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
+
+# Two files of tests run at a time: threads of numpy and torch would only get in each other's way. A job's workers have
+# one as well (`curation.runner`). It is read when these libraries are loaded.
+os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
 
 import pytest
 from hypothesis import settings
@@ -29,6 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first: of two at a time, the last one should not be one that takes minutes."""
     longest = ("tests/jobs/test_restarts.py", "tests/jobs/")
     items.sort(key=lambda item: next((n for n, start in enumerate(longest) if item.nodeid.startswith(start)), 9))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """No test cuts the power: what this process has written need not reach the disk."""
+    with patch.object(os, "fsync", os.fstat):
+        yield
 
 
 @pytest.fixture(scope="session")

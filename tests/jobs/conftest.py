@@ -1,4 +1,4 @@
-"""Running whole jobs: as a user does, in a process of their own."""
+"""Running whole jobs: as a user does, in a process of their own, or without Ray in the process of the test."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import curation.cli
 from samples.pack import pack
+from tests.jobs.in_process import InProcessRunner, run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,9 +60,12 @@ def fingerprint(out: Path) -> dict[str, str]:
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def arguments(lang: str, source: object, out: Path, *options: str) -> list[str]:
+    return ["corpus", "--lang", lang, "--input", str(source), "--out", str(out), *options]
+
+
 def command(lang: str, source: object, out: Path, *options: str) -> list[str]:
-    job = ["corpus", "--lang", lang, "--input", str(source), "--out", str(out)]
-    return [sys.executable, "-m", "curation", *job, *options]
+    return [sys.executable, "-m", "curation", *arguments(lang, source, out, *options)]
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -71,17 +77,30 @@ Job = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session")
-def run_job() -> Job:
-    def run(lang: str, source: object, out: Path, *options: str, timeout: float = 300, **extra: str) -> Finished:
+def run_process() -> Job:
+    """The command line in a process of its own, whose tasks run on Ray."""
+
+    def run(lang: str, source: object, out: Path, *options: str, timeout: float = 300) -> Finished:
         done = subprocess.run(
             command(lang, source, out, *options),
             cwd=ROOT,
-            env=environment(**extra),
+            env=environment(),
             capture_output=True,
             text=True,
             timeout=timeout,
         )
         return Finished(done.returncode, done.stdout, done.stderr, out)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_job() -> Job:
+    """The same command line in this process, its tasks one after the other: for what does not depend on processes."""
+
+    def run(lang: str, source: object, out: Path, *options: str) -> Finished:
+        with patch.object(curation.cli, "Runner", InProcessRunner):
+            return Finished(*run_here(lambda: curation.cli.app(args=arguments(lang, source, out, *options))), out)
 
     return run
 
@@ -95,8 +114,16 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_job(run_job: Job, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def sample_job(run_process: Job, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The job over the sample crawl for all of its languages, run once for all tests that look at its results."""
-    done = run_job("el,de,tr,th,kk,zh,en", sample, tmp_path_factory.mktemp("sample-out"), "--workers", "2")
+    done = run_process("el,de,tr,th,kk,zh,en", sample, tmp_path_factory.mktemp("sample-out"), "--workers", "2")
+    assert done.code == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def greek_job(run_job: Job, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The job over the sample crawl for Greek alone; tests copy what they change of its output."""
+    done = run_job("el", sample, tmp_path_factory.mktemp("greek-out"))
     assert done.code == 0, done.stderr
     return done

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from curation.cli import app as curation_app
-from curation.cli_errors import run_command_line
 from curation.runner import Runner
 from curation.stage import Result, make_task
 from mixing.cli import app as mixing_app
 from tests.jobs.conftest import read_rows
+from tests.jobs.in_process import run_here
 
 Texts = list[tuple[str, str]]
 Row = dict[str, object]
@@ -96,13 +95,13 @@ class Run:
 def run_parallel(pair: str, source: object, out: Path, *options: object) -> Run:
     """Run `python -m curation parallel`, with its exit code and its output, in this process."""
     command = ["parallel", "--pair", pair, "--input", str(source), "--out", str(out), *map(str, options)]
-    return Run(*_run(lambda: curation_app(args=command)), out, pair)
+    return Run(*run_here(lambda: curation_app(args=command)), out, pair)
 
 
 def run_tell(pair: str, out: Path, *options: object) -> Run:
     """Run `python -m mixing tell` in this process."""
     command = ["tell", "--pair", pair, "--out", str(out), *map(str, options)]
-    return Run(*_run(lambda: mixing_app(args=command)), out, pair)
+    return Run(*run_here(lambda: mixing_app(args=command)), out, pair)
 
 
 def finish(pair: str, source: object, out: Path, *options: object) -> Run:
@@ -112,17 +111,6 @@ def finish(pair: str, source: object, out: Path, *options: object) -> Run:
     told = run_tell(pair, out)
     assert told.code == 0, told.stderr
     return done
-
-
-def _run(app: Callable[[], object]) -> tuple[int, str, str]:
-    stdout, stderr = io.StringIO(), io.StringIO()
-    code = 0
-    with redirect_stdout(stdout), redirect_stderr(stderr):
-        try:
-            run_command_line(app)
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    return code, stdout.getvalue(), stderr.getvalue()
 
 
 def do_nothing(payload: object, out: Path, scratch: Path) -> Result:

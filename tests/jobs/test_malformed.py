@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import zlib
 from collections import defaultdict
 from pathlib import Path
@@ -19,12 +18,12 @@ Rows = dict[str, list[dict[str, object]]]
 
 
 @pytest.fixture(scope="module")
-def job(run_job: Job, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def job(run_process: Job, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     source = tmp_path_factory.mktemp("malformed")
     write_files(source)
     config = source / "job.yaml"
     config.write_text("stages:\n  extract: {cpu_s: 2}\n  rules: null\n  minhash: null\n")
-    done = run_job("el", source, tmp_path_factory.mktemp("out"), "--config", str(config))
+    done = run_process("el", source, tmp_path_factory.mktemp("out"), "--config", str(config))
     assert done.code == 0, done.stderr
     return done
 
@@ -85,7 +84,8 @@ def test_the_good_record_of_a_file_survives(rows: Rows, name: str) -> None:
     content = FILES[name]
     if name in ("02-bomb.warc.gz", "08-page-of-200-mb.warc.gz", "03-content-bomb.warc"):
         pytest.skip("its outcomes are asserted above; making it again takes long")
-    good = [n for n in range(100, 131) if f"{n:012d}".encode() in _plain(content())]
+    plain = _plain(content())
+    good = [n for n in range(100, 131) if f"{n:012d}".encode() in plain]
     for number in good:
         if name in ("01-truncated.warc.gz", "07-nul-bytes.warc", "25-same-identifier.warc"):
             continue  # there the second record is the broken one, or carries another number
@@ -145,25 +145,32 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_end_with_one_clear_line(mistake: str, sample: Path, tmp_path: Path) -> None:
+def options_with(mistake: str, sample: Path, tmp_path: Path) -> dict[str, str]:
+    """Return the options of a job, one of which is the mistake."""
     empty = tmp_path / "empty"
     empty.mkdir()
     config, model, words = (tmp_path / f"{name}.yaml" for name in "cmw")
     words.write_text("stages:\n  measure:\n    stop_words: {ell: words.txt}\n")
     config.write_text("stages:\n  minhash:\n    band: 3\n")
     model.write_text("stages:\n  langid:\n    model: /nowhere.bin\n")
-    options = {"--lang": "el", "--input": str(sample), "--out": str(tmp_path / "out")}
-    (name, value), message = MISTAKES[mistake]
-    options[name] = value.format(folder=empty, config=config, model=model, words=words)
-    arguments = [piece for option in options.items() for piece in option]
-    done = subprocess.run(
-        [sys.executable, "-m", "curation", "corpus", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2, done.stderr
+    (name, value), _ = MISTAKES[mistake]
+    chosen = value.format(folder=empty, config=config, model=model, words=words)
+    return {"--lang": "el", "--input": str(sample), "--out": str(tmp_path / "out"), name: chosen}
+
+
+def assert_one_clear_line(done: Finished, message: str) -> None:
+    assert done.code == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list((tmp_path / "out").glob("*/summary.json"))
+    assert not list(done.out.glob("*/summary.json"))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_end_with_one_clear_line(mistake: str, run_job: Job, sample: Path, tmp_path: Path) -> None:
+    options = options_with(mistake, sample, tmp_path)
+    lang, source, out = (options.pop(name) for name in ("--lang", "--input", "--out"))
+    done = run_job(lang, source, Path(out), *(piece for option in options.items() for piece in option))
+    assert_one_clear_line(done, MISTAKES[mistake][1])
 
 
 def test_input_inside_output_is_refused(run_job: Job, sample: Path) -> None:
@@ -172,13 +179,15 @@ def test_input_inside_output_is_refused(run_job: Job, sample: Path) -> None:
     assert "inside the output folder" in done.stderr
 
 
-def test_full_disk_is_named_and_the_job_resumes_on_a_larger_one(run_job: Job, sample: Path, tmp_path: Path) -> None:
+def test_full_disk_is_named_and_the_job_resumes_on_a_larger_one(
+    run_process: Job, run_job: Job, sample: Path, tmp_path: Path
+) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk]).returncode:
         pytest.skip("a small disk can only be mounted by root")
     try:
-        full = run_job("el", sample, disk / "out")
+        full = run_process("el", sample, disk / "out")
         assert full.code == 2, full.stderr
         assert "no space left on the device" in full.stderr
         assert "Traceback" not in full.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,8 @@ from curation.config import CorpusConfig
 from curation.corpus import CorpusJob
 from curation.inputs import find_inputs
 from curation.publish import publish
-from curation.runner import Progress, Runner
-from curation.stage import Task, run_task
-from curation.store import Manifest
 from tests.jobs.conftest import Finished
-
-
-class InProcessRunner(Runner):
-    """Runs the tasks in the test's own process, where the size of a part can be changed."""
-
-    def run(self, stage: str, tasks: Sequence[Task], progress: Progress | None = None) -> list[Manifest]:
-        return [run_task(task) for task in tasks]
+from tests.jobs.in_process import InProcessRunner
 
 
 def curate(sample: Path, out: Path) -> tuple[Finished, int]:

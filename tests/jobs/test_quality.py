@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from curation.cli import app
 from curation.kenlm_build import find_kenlm_tools
 from filters.metrics import MEASURES
 from tests.jobs.conftest import ROOT, Finished, Job
+from tests.jobs.in_process import run_here
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / ".venv" / ".installed").exists(), reason="needs the environment of `make setup`"
@@ -23,8 +26,15 @@ SMALL = {"rules": {"min_documents": 20, "min_removed": 1, "percentile": 10, "max
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make; `-o`: a newer list of requirements is no reason to install anything now."""
     environment = {name: value for name, value in os.environ.items() if name not in ("LANG", "MAKEFLAGS", "MAKELEVEL")}
-    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    command = ["make", "-o", ".venv/.installed", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def curation(*arguments: str) -> tuple[int, str, str]:
+    """Run `python -m curation` in this process; return its exit code and what it printed."""
+    return run_here(lambda: app(args=list(arguments)))
 
 
 def test_every_measured_document_is_published(sample_job: Finished) -> None:
@@ -44,14 +54,14 @@ def test_every_measured_document_is_published(sample_job: Finished) -> None:
 @pytest.mark.parametrize("outcome", ["kept", "dropped", "duplicate"])
 def test_every_outcome_is_explained(sample_job: Finished, outcome: str) -> None:
     row = next(row for row in sample_job.ledger("el") if row["outcome"] == outcome)
-    done = make("explain", f"URL={row['document_id']}", f"OUT={sample_job.out}")
-    assert done.returncode == 0, done.stderr
-    assert str(row["url"]) in done.stdout
+    code, stdout, stderr = curation("explain", "--url", str(row["document_id"]), "--out", str(sample_job.out))
+    assert code == 0, stderr
+    assert str(row["url"]) in stdout
     if outcome == "dropped":
-        assert f"{row['rule']}, value" in done.stdout
-        assert "broken" in done.stdout
+        assert f"{row['rule']}, value" in stdout
+        assert "broken" in stdout
     if outcome == "duplicate":
-        assert "the document that was kept" in done.stdout
+        assert "the document that was kept" in stdout
 
 
 def test_whatif_says_what_a_run_would_do(sample_job: Finished, sample: Path, run_job: Job, tmp_path: Path) -> None:
@@ -70,10 +80,11 @@ def test_whatif_says_what_a_run_would_do(sample_job: Finished, sample: Path, run
     assert f" {documents} " in line, (documents, line)
 
 
-def test_a_calibrated_profile_is_used_and_nothing_is_read_again(sample: Path, run_job: Job, tmp_path: Path) -> None:
+def test_a_calibrated_profile_is_used_and_nothing_is_read_again(
+    greek_job: Finished, sample: Path, run_job: Job, tmp_path: Path
+) -> None:
     out, profiles = tmp_path / "out", tmp_path / "profiles"
-    first = run_job("el", sample, out, "--workers", "2")
-    assert first.code == 0, first.stderr
+    shutil.copytree(greek_job.out, out)
     config = tmp_path / "calibration.yaml"
     config.write_text(yaml.safe_dump(SMALL))
     done = make("calibrate", "LANG=el", f"OUT={out}", f"PROFILES={profiles}", f"CONFIG={config}")
@@ -124,15 +135,39 @@ def test_a_language_from_text_to_a_corpus_with_perplexities(
         (("explain",), "usage: make explain URL="),
         (("kenlm", "LANG=el"), "usage: make kenlm LANG="),
         (("language", "CODE=sw"), "usage: make language CODE="),
-        (("whatif", "LANG=el", "SET=words.min=3", "OUT=/nowhere"), "no finished corpus in /nowhere/el"),
-        (("explain", "URL=x", "OUT=/nowhere"), "no finished corpus in /nowhere"),
-        (("calibrate", "LANG=el,tr"), "one at a time"),
-        (("stopwords", "LANG=el", "TEXT=/nowhere.txt"), "no text at /nowhere.txt"),
+    ],
+)
+def test_make_says_what_is_missing(arguments: tuple[str, ...], message: str) -> None:
+    done = make(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("whatif", "--lang", "el", "--set", "words.min=3", "--out", "/nowhere"), "no finished corpus in /nowhere/el"),
+        (("explain", "--url", "x", "--out", "/nowhere"), "no finished corpus in /nowhere"),
+        (("calibrate", "--lang", "el,tr"), "one at a time"),
+        (("stopwords", "--lang", "el", "--text", "/nowhere.txt"), "no text at /nowhere.txt"),
+    ],
+)
+def test_mistakes_end_with_one_clear_line(arguments: tuple[str, ...], message: str) -> None:
+    code, _, stderr = curation(*arguments)
+    assert code == 2
+    assert message in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (("corpus", "LANG=el", "PROFILES=/no where"), "no folder of language profiles at /no where"),
         (("explain", "URL=https://example.org/l'eau$HOME", "OUT=/nowhere"), "no finished corpus in /nowhere"),
     ],
 )
-def test_mistakes_end_with_one_clear_line(arguments: tuple[str, ...], message: str) -> None:
+def test_mistakes_come_through_make(arguments: tuple[str, ...], message: str) -> None:
     done = make(*arguments)
     assert done.returncode == 2
     assert message in done.stderr

@@ -25,9 +25,9 @@ def index(data_folder: Path) -> list[dict[str, object]]:
 
 
 def test_greek_corpus_of_the_real_crawl(
-    run_job: Job, data_folder: Path, index: list[dict[str, object]], tmp_path: Path
+    run_process: Job, data_folder: Path, index: list[dict[str, object]], tmp_path: Path
 ) -> None:
-    done = run_job("el", data_folder / "web" / "warc" / "*.warc.gz", tmp_path / "out")
+    done = run_process("el", data_folder / "web" / "warc" / "*.warc.gz", tmp_path / "out")
     assert done.code == 0, done.stderr
     rows = {(row["warc_file"], row["warc_offset"]): row for row in done.ledger("el")}
     responses = [row for row in rows.values() if row["record_type"] == "response"]
@@ -45,9 +45,9 @@ def test_greek_corpus_of_the_real_crawl(
 
 
 def test_three_languages_in_one_pass(
-    run_job: Job, data_folder: Path, index: list[dict[str, object]], tmp_path: Path
+    run_process: Job, data_folder: Path, index: list[dict[str, object]], tmp_path: Path
 ) -> None:
-    done = run_job("de,zh,pl", data_folder / "web" / "warc" / "*.warc.gz", tmp_path / "out", timeout=580)
+    done = run_process("de,zh,pl", data_folder / "web" / "warc" / "*.warc.gz", tmp_path / "out", timeout=580)
     assert done.code == 0, done.stderr
     rows = [row for code in ("de", "zh", "pl", "und") for row in done.ledger(code)]
     assert sum(row["record_type"] == "response" for row in rows) == 1661
@@ -62,9 +62,9 @@ def test_three_languages_in_one_pass(
         assert len(survived) >= 0.86 * len(there)
 
 
-def test_files_of_archive_tools_are_accounted_for(run_job: Job, data_folder: Path, tmp_path: Path) -> None:
+def test_files_of_archive_tools_are_accounted_for(run_process: Job, data_folder: Path, tmp_path: Path) -> None:
     folder = data_folder / "warc_quirks"
-    done = run_job("en", f"{folder}/**", tmp_path / "out")
+    done = run_process("en", f"{folder}/**", tmp_path / "out")
     assert done.code == 0, done.stderr
     rows = done.ledger("en")
     assert Counter(row["warc_file"] for row in rows).keys() == {
@@ -77,7 +77,9 @@ def test_files_of_archive_tools_are_accounted_for(run_job: Job, data_folder: Pat
             assert str(row["rule"])[0].isupper()
 
 
-def test_the_same_texts_as_jsonl_and_parquet(run_job: Job, declaration: Callable[[str], str], tmp_path: Path) -> None:
+def test_the_same_texts_as_jsonl_and_parquet(
+    run_process: Job, declaration: Callable[[str], str], tmp_path: Path
+) -> None:
     """A Greek declaration and its neighbours, as text corpora: the language decides, and the rows are all there."""
     texts = [declaration(name) for name in ("ell_monotonic", "deu_1996", "tur", "tha")]
     source = tmp_path / "in"
@@ -87,7 +89,7 @@ def test_the_same_texts_as_jsonl_and_parquet(run_job: Job, declaration: Callable
     pq.write_table(
         pa.table({"text": texts, "url": [f"https://example.org/{n}" for n in range(4)]}), source / "t.parquet"
     )
-    done = run_job("el,th", source, tmp_path / "out")
+    done = run_process("el,th", source, tmp_path / "out")
     assert done.code == 0, done.stderr
     outcomes = {code: Counter(row["outcome"] for row in done.ledger(code)) for code in ("el", "th", "und")}
     assert outcomes["el"] == Counter(kept=1, duplicate=1)

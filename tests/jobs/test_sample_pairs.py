@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from tests.jobs.conftest import ROOT, environment, read_rows
+import curation.parallel.cli
+from tests.jobs.conftest import ROOT, read_rows
+from tests.jobs.in_process import InProcessRunner
+from tests.jobs.parallel_runs import run_parallel
 
 SAMPLE = ROOT / "samples" / "parallel"
 NAMES = {"letters": "letters.el-en.el+en", "travel": "travel.tmx", "web": "web.el-en.tsv"}
@@ -40,17 +42,10 @@ def told() -> list[Bad]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sample-pairs")
-    job = ["parallel", "--pair", "el-en", "--input", SAMPLE, "--laser", "off", "--out", out, "--workers", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "curation", *map(str, job)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return out / "parallel" / "el-en"
+    with patch.object(curation.parallel.cli, "Runner", InProcessRunner):
+        done = run_parallel("el-en", SAMPLE, out, "--laser", "off")
+    assert done.code == 0, done.stderr
+    return done.folder
 
 
 @pytest.fixture(scope="module")

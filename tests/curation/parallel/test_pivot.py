@@ -142,11 +142,6 @@ def corpora(draw: st.DrawFn, max_size: int = 14) -> list[Made]:
     return [Made(*own[:2], f"{number:03d}", *own[2:], origin=own[1]) for number, own in enumerate(drawn)]
 
 
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
 @pytest.fixture
 def few_rows_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pivot_room, "_FILE_CANDIDATES", 5)
