@@ -140,7 +140,7 @@ def grow(folder: Path, tokenizer: Path, own: list[str], sizes: list[int], core: 
         corpus, size = build(folder / f"corpus-{times}", own, times)
         cost: Cost = run_sampled(engine_command(corpus, tokenizer, folder / f"out-{times}"), core)
         seconds.append(cost.cpu_s - start)
-        megabytes.append(size / 1e6)
+        megabytes.append(round(size / 1e6, 1))
         memory.append(cost.peaks["driver"].rss)
         growth = seconds[-1] / seconds[0]
         limit = _MAX_GROWTH * times / sizes[0]

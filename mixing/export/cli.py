@@ -10,26 +10,34 @@ import typer
 from rich.console import Console
 
 from curation.terminal import shown
-from mixing.export.megatron import export_megatron, export_torchtitan
+from mixing.export.megatron import export_megatron
 from mixing.export.nanotron import export_nanotron
 from mixing.mixture.manifest import load_manifest
 
 
 class Trainer(StrEnum):
-    """Whose arguments are written."""
+    """Whose arguments are written. torchtitan's loaders read texts and tokenize them, and no token shards."""
 
     MEGATRON = "megatron"
     NANOTRON = "nanotron"
-    TORCHTITAN = "torchtitan"
 
 
 def export_command(
     mix: Annotated[Path, typer.Option(help="Manifest, or folder of a mixture.")],
-    trainer: Annotated[Trainer, typer.Option(help="Whose arguments are written.")] = Trainer.MEGATRON,
+    trainer: Annotated[
+        Trainer,
+        typer.Option(
+            help="Whose arguments are written. torchtitan reads texts, no token shards: for it, iterate "
+            "mixing.stream.stage_stream.open_stage in a data loader of your own."
+        ),
+    ] = Trainer.MEGATRON,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the files; else `export/<trainer>` in the mixture's.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Sequences of a training step, over all ranks (nanotron).")] = 1024,
+    checkpoints: Annotated[
+        str, typer.Option(help="Folder of the stages' checkpoints, as the trainer is told of it (megatron).")
+    ] = "checkpoints",
 ) -> None:
     """A mixture as the data arguments of another trainer."""
     manifest = load_manifest(mix)
@@ -37,11 +45,9 @@ def export_command(
     target = out.expanduser() if out else folder / "export" / trainer.value
     match trainer:
         case Trainer.MEGATRON:
-            notes = export_megatron(mix, manifest, target)
+            notes = export_megatron(mix, manifest, target, checkpoints)
         case Trainer.NANOTRON:
             notes = export_nanotron(mix, manifest, target, batch)
-        case Trainer.TORCHTITAN:
-            notes = export_torchtitan()
     console = Console(emoji=False)
     for note in notes:
         console.print(shown(note), soft_wrap=True, highlight=False)

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from configs.errors import UserError
-from mixing.export.megatron import file_name, refuse_slices, write_files
+from mixing.export.stages import STAGES_APART, refuse_slices, stage_name, stage_seed, write_files, writing
 from mixing.mixture.manifest import manifest_path, token_folder
 from mixing.mixture.manifest_schema import Manifest, ManifestShard
 from mixing.tokens.indexed import IndexedReader, shard_paths
@@ -43,19 +43,24 @@ def export_nanotron(path: Path, manifest: Manifest, out: Path, batch_sequences: 
     for stage in manifest.stages:
         refuse_slices(stage, "nanotron")
     shards = {own.folder: own.shards for stage in manifest.stages for own in stage.sources if own.weight > 0}
-    folders = {folder: out.absolute() / file_name(number, Path(folder).name) for number, folder in enumerate(shards, 1)}
+    folders = {
+        folder: out.absolute() / stage_name(number, Path(folder).name) for number, folder in enumerate(shards, 1)
+    }
     stages = _stages(manifest, folders, batch_sequences)
-    try:
+    with writing(out):
         for folder, links in folders.items():
             _link(token_folder(manifest_path(path), folder), shards[folder], links)
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}: {error.filename}") from error
     text = yaml.safe_dump({"data_stages": stages}, sort_keys=False, allow_unicode=True)
     write_files(out, {"data_stages.yaml": text})
     notes = [
         f"Set tokens.sequence_length to {lengths[0]}, tokenizer_name to the tokenizer's Hugging Face name or folder.",
         "nanotron reads documents in the order of their shards, and a source again when it ends, past its max_epochs.",
     ]
+    if len(manifest.stages) > 1:
+        notes += [
+            STAGES_APART,
+            "The stages' learning rates are not written: nanotron has one schedule in a run.",
+        ]
     packed = [stage.name for stage in manifest.stages if stage.packing != "concatenate"]
     return [*notes, *(f"stage {name!r} asks for packing; nanotron concatenates and cuts." for name in packed)]
 
@@ -63,7 +68,7 @@ def export_nanotron(path: Path, manifest: Manifest, out: Path, batch_sequences: 
 def _stages(manifest: Manifest, folders: Mapping[str, Path], batch_sequences: int) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     done = before = 0
-    for stage in manifest.stages:
+    for number, stage in enumerate(manifest.stages, 1):
         drawn = [source for source in stage.sources if source.weight > 0]
         dataset = {
             "dataset_folder": [str(folders[source.folder]) for source in drawn],
@@ -75,7 +80,7 @@ def _stages(manifest: Manifest, folders: Mapping[str, Path], batch_sequences: in
         start = 1 + done // (batch_sequences * stage.sequence_length)
         if start == before:
             raise UserError(f"the stage before {stage.name!r} is shorter than a step of {batch_sequences:,} sequences")
-        data = {"dataset": dataset, "seed": manifest.seed, "num_loading_workers": 1}
+        data = {"dataset": dataset, "seed": stage_seed(manifest, number), "num_loading_workers": 1}
         found.append({"name": stage.name, "start_training_step": start, "data": data})
         done, before = done + stage.tokens, start
     return found

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from configs.load import StrictModel
 from mixing.mixture.learning_rate import LearningRateConfig
+from mixing.mixture.manifest_checks import CHANGED, ROUNDING, epochs_before, repeated, same_number, slice_fits
 from mixing.mixture.mixture import Name, Packing
 from mixing.mixture.slices import Condition
 from mixing.tokens.token_source import SafeName, TokenizerIdentity
@@ -21,7 +22,6 @@ Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # A slice lies inside the mixture's own folder.
 SliceFile = Annotated[str, StringConstraints(pattern=r"^slices/[^/\\\x00]+\.npy$")]
-_ROUNDING = 1e-9
 
 
 class ManifestShard(StrictModel):
@@ -67,7 +67,7 @@ class ManifestSource(StrictModel):
         available_tokens: that may be drawn, each counted once: of the chosen documents, or of the training split.
         source_tokens: of the training split.
         epochs: `tokens / available_tokens`.
-        epochs_before: the same, summed over earlier stages.
+        epochs_before: how often the documents drawn from were read in earlier stages, on average.
         max_epochs: cap on `epochs`.
         run_max_epochs: cap on the sum over all stages.
         where: the chosen documents; None is all of the training split.
@@ -88,6 +88,29 @@ class ManifestSource(StrictModel):
     run_max_epochs: Finite | None
     where: ManifestSlice | None
     shards: tuple[ManifestShard, ...]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        whole = sum(shard.tokens for shard in self.shards)
+        available = whole if self.where is None else self.where.tokens
+        if (self.source_tokens, self.available_tokens) != (whole, available):
+            raise ValueError(
+                f"{self.source!r} has {self.source_tokens:,} tokens, {self.available_tokens:,} of them to draw from, "
+                f"and its shards have {whole:,} and {available:,}: {CHANGED}"
+            )
+        if self.where is not None and not slice_fits(
+            self.where.documents, self.where.documents_by_shard, [shard.sequences for shard in self.shards]
+        ):
+            raise ValueError(f"the slice of {self.source!r} has other documents than its shards: {CHANGED}")
+        if not same_number(self.epochs, self.tokens / self.available_tokens):
+            raise ValueError(
+                f"{self.source!r} gives {self.tokens:,} of {self.available_tokens:,} tokens, which is not "
+                f"{self.epochs:.12g} epochs: {CHANGED}"
+            )
+        for epochs, cap in ((self.epochs, self.max_epochs), (self.epochs_before + self.epochs, self.run_max_epochs)):
+            if self.tokens and cap is not None and epochs > cap and not same_number(epochs, cap):
+                raise ValueError(f"{self.source!r} is read {epochs:.12g} times, and its cap is {cap:g}: {CHANGED}")
+        return self
 
 
 class ManifestCategory(StrictModel):
@@ -113,12 +136,38 @@ class ManifestStage(StrictModel):
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         weight, tokens = math.fsum(own.weight for own in self.sources), sum(own.tokens for own in self.sources)
-        if abs(weight - 1) > _ROUNDING or tokens != self.tokens:
+        if abs(weight - 1) > ROUNDING or tokens != self.tokens:
             raise ValueError(
-                f"stage {self.name!r}: weights sum to {weight:.12g}, tokens to {tokens:,} of {self.tokens:,}: the "
-                "manifest was changed; run `make mixture` again"
+                f"stage {self.name!r}: weights sum to {weight:.12g}, tokens to {tokens:,} of {self.tokens:,}: {CHANGED}"
             )
+        for own in self.sources:
+            if not same_number(own.weight, own.tokens / self.tokens):
+                raise ValueError(
+                    f"stage {self.name!r}: the weight of {own.source!r} is {own.weight:.12g}, and it gives "
+                    f"{own.tokens:,} of {self.tokens:,} tokens: {CHANGED}"
+                )
+        for what, names in (("source", [own.source for own in self.sources]), ("category", self._category_names())):
+            if twice := repeated(names):
+                raise ValueError(f"stage {self.name!r}: the {what} {twice!r} stands there twice: {CHANGED}")
         return self
+
+    @model_validator(mode="after")
+    def _categories_add_up(self) -> Self:
+        found = dict.fromkeys(self._category_names(), 0)
+        for own in self.sources:
+            if own.category not in found:
+                raise ValueError(f"stage {self.name!r}: {own.source!r} is in no category of the stage: {CHANGED}")
+            found[own.category] += own.tokens
+        for category in self.categories:
+            if found[category.name] != category.tokens:
+                raise ValueError(
+                    f"stage {self.name!r}: the category {category.name!r} has {category.tokens:,} tokens, and its "
+                    f"sources give {found[category.name]:,}: {CHANGED}"
+                )
+        return self
+
+    def _category_names(self) -> list[str]:
+        return [category.name for category in self.categories]
 
 
 class ManifestValidation(StrictModel):
@@ -130,6 +179,16 @@ class ManifestValidation(StrictModel):
     sequences: Count
     tokens: Count
     shards: tuple[ManifestShard, ...]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        found = (sum(shard.sequences for shard in self.shards), sum(shard.tokens for shard in self.shards))
+        if found != (self.sequences, self.tokens):
+            raise ValueError(
+                f"the validation texts of {self.source!r} have {self.tokens:,} tokens in {self.sequences:,} sequences, "
+                f"its shards {found[1]:,} in {found[0]:,}: {CHANGED}"
+            )
+        return self
 
 
 class Manifest(StrictModel):
@@ -165,6 +224,19 @@ class Manifest(StrictModel):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        if self.tokens != sum(stage.tokens for stage in self.stages):
-            raise ValueError("tokens is not the sum of the stages: the manifest was changed; run `make mixture` again")
+        if self.tokens != (tokens := sum(stage.tokens for stage in self.stages)):
+            raise ValueError(f"tokens is {self.tokens:,}, those of the stages sum to {tokens:,}: {CHANGED}")
+        if twice := repeated([stage.name for stage in self.stages]):
+            raise ValueError(f"two stages are called {twice!r}: {CHANGED}")
+        drawn: dict[str, list[tuple[str | None, int]]] = {}
+        for stage in self.stages:
+            for own in stage.sources:
+                before, where = drawn.setdefault(own.source, []), None if own.where is None else own.where.checksum
+                told = epochs_before(before, where, own.available_tokens)
+                if told is not None and not same_number(own.epochs_before, told):
+                    raise ValueError(
+                        f"stage {stage.name!r}: the stages before read {own.source!r} {told:.12g} times, not "
+                        f"{own.epochs_before:.12g} times: {CHANGED}"
+                    )
+                before += [(where, own.tokens)] if own.tokens else []
         return self

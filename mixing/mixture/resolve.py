@@ -30,6 +30,7 @@ from mixing.mixture.manifest_schema import (
     ManifestValidation,
 )
 from mixing.mixture.mixture import MixtureConfig, SourceConfig, StageConfig, conditions
+from mixing.mixture.reads import SourceReads
 from mixing.mixture.slices import slice_name, write_slice
 from mixing.mixture.sources import Drawn, check_tokenizer, find_sources, load_sources, match_sources, run_caps
 from mixing.tokens.token_source import TokenSource, file_checksum
@@ -76,8 +77,7 @@ class _Run:
         caps: on epochs over all stages, by source.
         fresh: folder that slices are written into.
         target: folder that it will be.
-        epochs: of each source, summed over the stages so far. Where stages choose different documents this is the most
-            that any of them was read on average.
+        reads: of each source, by the stages so far.
         slices: written so far, by file.
     """
 
@@ -86,7 +86,7 @@ class _Run:
     caps: Mapping[str, Fraction | None]
     fresh: Path
     target: Path
-    epochs: dict[str, Fraction] = field(default_factory=dict)
+    reads: dict[str, SourceReads] = field(default_factory=dict)
     slices: dict[str, ManifestSlice] = field(default_factory=dict)
 
     def stage(self, stage: StageConfig, drawn: Mapping[str, Drawn]) -> ManifestStage:
@@ -94,15 +94,17 @@ class _Run:
         available = {
             name: self.sources[name].totals.tokens if own is None else own.tokens for name, own in chosen.items()
         }
-        demands = self._demands(stage, drawn, available)
+        for name in drawn:
+            self.reads.setdefault(name, SourceReads(self.sources[name], self.config.seed, self.fresh))
+        demands = self._demands(stage, drawn, chosen, available)
         plan = plan_stage(stage.tokens, demands, stage.when_short == "redistribute")
         if plan.lacks:
             raise short_of_tokens(stage.name, stage.tokens, demands, plan)
         weights = _weights(plan, stage.tokens)
         entries = []
         for name, own in drawn.items():
-            before, epochs = self.epochs.get(name, Fraction(0)), Fraction(plan.sources[name], available[name])
-            self.epochs[name] = before + epochs
+            tokens, before = plan.sources[name], self.reads[name].read_of(chosen[name])
+            self.reads[name].draw(chosen[name], tokens)
             entries.append(
                 ManifestSource.model_construct(
                     source=name,
@@ -110,11 +112,11 @@ class _Run:
                     language=language_of(self.sources[name]),
                     folder=_relative(self.sources[name].folder, self.target),
                     weight=weights[name],
-                    tokens=plan.sources[name],
+                    tokens=tokens,
                     available_tokens=available[name],
                     source_tokens=self.sources[name].totals.tokens,
-                    epochs=float(epochs),
-                    epochs_before=float(before),
+                    epochs=tokens / available[name],
+                    epochs_before=before / available[name],
                     max_epochs=_as_float(own.choice.max_epochs),
                     run_max_epochs=_as_float(self.caps[name]),
                     where=chosen[name],
@@ -131,12 +133,21 @@ class _Run:
             sources=tuple(entries),
         )
 
-    def _demands(self, stage: StageConfig, drawn: Mapping[str, Drawn], available: Mapping[str, int]) -> list[Demand]:
+    def _demands(
+        self,
+        stage: StageConfig,
+        drawn: Mapping[str, Drawn],
+        chosen: Mapping[str, ManifestSlice | None],
+        available: Mapping[str, int],
+    ) -> list[Demand]:
         demands = []
         for label, category in stage.categories.items():
             supplies = tuple(
                 Supply(
-                    name, language_of(self.sources[name]), available[name], self._capacity(name, own, available[name])
+                    name,
+                    language_of(self.sources[name]),
+                    available[name],
+                    self._capacity(name, own, chosen[name], available[name]),
                 )
                 for name, own in drawn.items()
                 if own.category == label
@@ -146,12 +157,14 @@ class _Run:
             demands.append(demand)
         return demands
 
-    def _capacity(self, name: str, own: Drawn, available: int) -> int | None:
-        """Return the most tokens that the caps of the stage and of the run leave of a source."""
-        run = self.caps[name]
-        left = None if run is None else max(Fraction(0), run - self.epochs.get(name, Fraction(0)))
-        caps = [cap for cap in (own.choice.max_epochs, left) if cap is not None]
-        return int(min(caps) * available) if caps else None
+    def _capacity(self, name: str, own: Drawn, where: ManifestSlice | None, available: int) -> int | None:
+        """Return the most tokens that the caps of the stage and of the run leave of a source: see `reads.py`."""
+        reads, run = self.reads[name], self.caps[name]
+        limits = [] if own.choice.max_epochs is None else [int(own.choice.max_epochs * available)]
+        if run is not None:
+            whole = self.sources[name].totals.tokens
+            limits += [int(run * available) - reads.read_of(where), int(run * whole) - reads.tokens]
+        return max(0, min(limits)) if limits else None
 
     def _slice(self, stage: StageConfig, name: str, choice: SourceConfig) -> ManifestSlice | None:
         """Write the slice of a source, unless a stage before has the same; None where all documents are used."""

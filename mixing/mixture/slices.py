@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,22 @@ def read_slice(path: Path) -> NDArray[np.int64]:
     return numbers
 
 
+def map_lengths(source: TokenSource, folder: Path) -> NDArray[np.int64]:
+    """Return the tokens of all training documents, through the shards in their order, shape (N,), memory-mapped.
+
+    The file is made in `folder`, and has no name there any more when it is returned: it goes with the array.
+
+    Raises:
+        UserError: a table is not that of its shard.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        for shard in source.of_split("train"):
+            for batch in _batches(source.documents_path(shard), {}, shard.sequences):
+                file.write(_tokens(batch).astype("<i8").tobytes())
+        file.flush()
+        return np.memmap(file.name, dtype="<i8", mode="r")
+
+
 def _header(count: int) -> bytes:
     """Return the head of a NumPy file, format version 1.0, of `count` int64 numbers: always of the same length."""
     text = f"{{'descr': '<i8', 'fortran_order': False, 'shape': ({count},), }}"
@@ -168,6 +185,17 @@ def _chosen_rows(
     path: Path, where: Mapping[str, Condition], expected_rows: int
 ) -> Iterator[tuple[NDArray[np.int64], int]]:
     """Yield the numbers of chosen rows and the tokens in them, batch by batch."""
+    begin = 0
+    for batch in _batches(path, where, expected_rows):
+        chosen = np.ones(batch.num_rows, dtype=np.bool_)
+        for name, condition in where.items():
+            chosen &= _fulfils(batch.column(name), condition)
+        yield np.flatnonzero(chosen) + begin, int(_tokens(batch)[chosen].sum(dtype=np.int64))
+        begin += batch.num_rows
+
+
+def _batches(path: Path, where: Mapping[str, Condition], expected_rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield a table's rows: the tokens of documents, and the columns that the conditions are about."""
     try:
         with pq.ParquetFile(path) as table:
             _check_columns(path, table.schema_arrow, where)
@@ -176,15 +204,14 @@ def _chosen_rows(
                     f"{path} has {table.metadata.num_rows:,} rows, its shard {expected_rows:,} sequences; run "
                     "`make tokens` again"
                 )
-            begin = 0
-            for batch in table.iter_batches(_BATCH_ROWS, columns=sorted({*where, "tokens"})):
-                chosen = np.ones(batch.num_rows, dtype=np.bool_)
-                for name, condition in where.items():
-                    chosen &= _fulfils(batch.column(name), condition)
-                yield np.flatnonzero(chosen) + begin, int(batch.column("tokens").to_numpy()[chosen].sum(dtype=np.int64))
-                begin += batch.num_rows
+            yield from table.iter_batches(_BATCH_ROWS, columns=sorted({*where, "tokens"}))
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}; run `make tokens` again") from error
+
+
+def _tokens(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    tokens: NDArray[np.int64] = batch.column("tokens").to_numpy()
+    return tokens
 
 
 def _check_columns(path: Path, schema: pa.Schema, where: Mapping[str, Condition]) -> None:

@@ -18,8 +18,8 @@ class SpreadConfig(StrictModel):
 
     Attributes:
         rule: `uniform`, the same for each; `proportional` to available tokens; `temperature`, proportional to their
-            power alpha; `unimax`, as uniform as the caps on epochs allow (Chung et al. 2023, arXiv 2304.09151);
-            `shares`, as given.
+            power alpha; `unimax`, as uniform as the caps on epochs allow (UniMax, Chung et al. 2023, arXiv 2304.09151,
+            whose budgets are of characters; here they are of tokens); `shares`, as given.
         temperature: alpha. The sampling temperature T of other authors is 1 / alpha.
         shares: of the category's tokens, by name; they sum to 1.
         over: what it is spread over. Sources of one language share in proportion to their tokens.

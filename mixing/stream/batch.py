@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixing.stream.cursor import DocumentSource
+from mixing.stream.document_source import DocumentSource
 from mixing.stream.sequences import Sequence
 
 # PyTorch's losses leave out targets of this value.

@@ -1,51 +1,29 @@
 """Where a source stands: its documents in their order, epoch after epoch, taken piece by piece.
 
-A source is read through a small protocol, so a mixture may be of token shards or of anything else. Its state is a
-cursor (epoch, and position of the first document that was not touched) and the pieces that were touched and not used:
-the rest of a document that was cut, or documents that wait to be packed. These come first when reading goes on, so
-nothing is read twice or skipped, whatever happens to the mixture around it. All of an epoch comes before the next one.
-
-Shape legend: N = documents of the source, P = documents that are asked for.
+The state of a source is a cursor (epoch, and position of the first document that was not touched) and the pieces that
+were touched and not used: the rest of a document that was cut, or documents that wait to be packed. These come first
+when reading goes on, so nothing is read twice or skipped, whatever happens to the mixture around it. All of an epoch
+comes before the next one. Documents that another slice of the source drew in the epoch are passed over: see `order.py`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from configs.errors import UserError
-from mixing.stream.shuffle import Numbers, Permutation, epoch_order
+from mixing.stream.document_source import DocumentSource
+from mixing.stream.order import Cursor, DocumentOrder
+from mixing.stream.shuffle import Numbers
 
 # Of a piece: epoch, position, start, length.
 Place = tuple[int, int, int, int]
-# Documents whose lengths are looked up together.
-_FEWEST_AHEAD, _MOST_AHEAD = 32, 512
-
-
-class DocumentSource(Protocol):
-    """Documents as tokens, each ending with its end-of-document token."""
-
-    @property
-    def name(self) -> str:
-        """The source's name: in a mixture there is one of it."""
-
-    @property
-    def identity(self) -> str:
-        """What the documents are: another one means that positions in an older state say nothing about them."""
-
-    @property
-    def documents(self) -> int:
-        """N."""
-
-    def lengths(self, numbers: Numbers) -> NDArray[np.integer]:
-        """Return the tokens of documents, shape (P,)."""
-
-    def tokens(self, number: int, start: int, length: int) -> NDArray[np.integer]:
-        """Return tokens of a document, shape (length,)."""
+# Documents whose lengths are looked up together, and those that are looked through where others drew them all.
+_FEWEST_AHEAD, _MOST_AHEAD, _MOST_PASSED = 32, 512, 1 << 14
 
 
 class Piece(NamedTuple):
@@ -97,10 +75,20 @@ class DocumentFeed:
         """
         if source.documents < 1:
             raise UserError(f"the source {source.name!r} has no documents; take it out of the mixture")
-        self.source, self._number, self._seed, self._epochs = source, number, seed, epochs
+        self.source, self._number, self._epochs = source, number, epochs
+        self.order = DocumentOrder(source, seed)
+        self._moving: tuple[DocumentOrder, ...] = ()
         self._waiting: deque[Piece] = deque()
-        self._order: tuple[int, Permutation] | None = None
         self.go_to(0, 0, ())
+
+    def share_with(self, moving: Sequence[DocumentOrder], resting: Sequence[DocumentOrder]) -> None:
+        """Pass over documents that others draw of the same source.
+
+        Args:
+            moving: orders that are drawn from now, side by side with this one.
+            resting: orders that were drawn from before.
+        """
+        self._moving, self.order.others = tuple(moving), (*moving, *resting)
 
     def go_to(self, epoch: int, position: int, pieces: Iterable[Place]) -> None:
         """Go on at a document, after some pieces.
@@ -113,9 +101,10 @@ class DocumentFeed:
         Raises:
             UserError: a document has not so many tokens.
         """
-        self._epoch, self._position = epoch, position
+        self.order.cursor = epoch, position
         self._read_to, self._ahead_count, self._empty = position, _FEWEST_AHEAD, 0
-        self._ahead: deque[tuple[int, int]] = deque()
+        # Position, document and length, and its positions in the orders that move, too.
+        self._ahead: deque[tuple[int, int, int, tuple[int, ...]]] = deque()
         self._waiting.clear()
         for piece in self.pieces(pieces):
             if self._waiting and piece.follows(self._waiting[-1]):
@@ -134,7 +123,7 @@ class DocumentFeed:
         documents = np.empty(len(rows), dtype=np.int64)
         for epoch in np.unique(epochs).tolist():
             own = epochs == epoch
-            documents[own] = self._order_of(epoch)(positions[own])
+            documents[own] = self.order.documents(epoch, positions[own])
         wrong = np.flatnonzero(starts + lengths > self.source.lengths(documents))
         if len(wrong):
             raise UserError(
@@ -145,9 +134,9 @@ class DocumentFeed:
         return [Piece(self._number, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     @property
-    def cursor(self) -> tuple[int, int]:
+    def cursor(self) -> Cursor:
         """Epoch and position of the first document that was not touched."""
-        return self._epoch, self._position
+        return self.order.cursor
 
     @property
     def waiting(self) -> tuple[Piece, ...]:
@@ -176,30 +165,53 @@ class DocumentFeed:
         while not self._waiting:
             if not self._ahead and not self._look_ahead():
                 return
-            document, length = self._ahead.popleft()
+            position, document, length, elsewhere = self._ahead.popleft()
+            epoch = self.order.cursor[0]
+            if elsewhere and self._drawn_meanwhile(epoch, elsewhere):
+                self._empty = 0
+                continue
+            self.order.cursor = epoch, position + 1
             if length > 0:
                 self._empty = 0
-                self._waiting.append(Piece(self._number, self._epoch, self._position, document, 0, length))
+                self._waiting.append(Piece(self._number, epoch, position, document, 0, length))
             else:
                 self._empty += 1
-            self._position += 1
             # Two epochs: one text at the begin of an epoch and at the end of the next has nearly as many in between.
             if self._empty >= 2 * self.source.documents:
                 raise UserError(f"the source {self.source.name!r} has no tokens; take it out of the mixture")
 
+    def _drawn_meanwhile(self, epoch: int, positions: tuple[int, ...]) -> bool:
+        """Whether an order that moves has come to a document since lengths were looked up, by its positions in them."""
+        return any(
+            position >= 0 and order.cursor > (epoch, position)
+            for order, position in zip(self._moving, positions, strict=True)
+        )
+
     def _look_ahead(self) -> bool:
-        """Read lengths of the next documents; False if there are none."""
-        if self._position == self.source.documents:
-            self._epoch, self._position, self._read_to = self._epoch + 1, 0, 0
-        if self._epochs is not None and self._epoch >= self._epochs:
-            return False
-        end = min(self._read_to + self._ahead_count, self.source.documents)
-        documents = self._order_of(self._epoch)(np.arange(self._read_to, end))
-        self._ahead.extend(zip(documents.tolist(), self.source.lengths(documents).tolist(), strict=True))
-        self._read_to, self._ahead_count = end, min(2 * self._ahead_count, _MOST_AHEAD)
+        """Read lengths of the next documents that are to be drawn; False if there are none."""
+        while not self._ahead:
+            if self._read_to == self.source.documents:
+                self.order.cursor, self._read_to = (self.order.cursor[0] + 1, 0), 0
+            if self.order.skip_epochs():
+                self._read_to = 0
+            epoch = self.order.cursor[0]
+            if self._epochs is not None and epoch >= self._epochs:
+                return False
+            end = min(self._read_to + self._ahead_count, self.source.documents)
+            positions, documents = self.order.not_drawn(self._read_to, end)
+            if len(positions) < end - self._read_to:
+                self._empty = 0
+            if len(positions):
+                lengths = self.source.lengths(documents)
+                columns = positions.tolist(), documents.tolist(), lengths.tolist()
+                self._ahead.extend(zip(*columns, self._positions_elsewhere(epoch, documents), strict=False))
+            self._read_to = end
+            self._ahead_count = min(2 * self._ahead_count, _MOST_AHEAD if len(positions) else _MOST_PASSED)
         return True
 
-    def _order_of(self, epoch: int) -> Permutation:
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, epoch_order(self.source.documents, self._seed, self.source.name, epoch)
-        return self._order[1]
+    def _positions_elsewhere(self, epoch: int, documents: Numbers) -> Iterable[tuple[int, ...]]:
+        """Return for each document its positions in the orders that move, too; -1 where it is not in one."""
+        if not self._moving:
+            return repeat(())
+        numbers = self.order.in_whole(documents)
+        return zip(*(order.positions(epoch, numbers).tolist() for order in self._moving), strict=True)

@@ -10,7 +10,8 @@ import xxhash
 from configs.errors import UserError
 from mixing.mixture.manifest import load_manifest, manifest_path, token_folder
 from mixing.mixture.manifest_schema import Manifest, ManifestShard, ManifestSlice, ManifestSource, ManifestStage
-from mixing.mixture.slices import read_slice
+from mixing.stream.document_source import DocumentSource
+from mixing.stream.sliced_documents import SlicedDocuments, SliceNumbers, slice_source_name
 from mixing.stream.state import StreamConfig
 from mixing.stream.stream import TokenStream
 from mixing.stream.token_documents import TokenDocuments
@@ -37,12 +38,13 @@ def open_stage(
     rank: int = 0,
     world_size: int = 1,
     deep: bool = False,
+    earlier: Sequence[Path] = (),
 ) -> TokenStream:
     """Return the stream of a stage, from its beginning; `load_state_dict` takes it on from the stage before.
 
     It has no end: the trainer stops at the stage's budget. Of a source, less than one sequence or piece more than
-    planned is drawn until then. A slice of a source is a source of its own: documents that an earlier stage drew from
-    the whole source, or from another slice, may come again.
+    planned is drawn until then. No document comes again, from whichever slices of its source it was drawn, before all
+    documents of the slice that is drawn from have come as often.
 
     Args:
         path: of the manifest, or the mixture's folder.
@@ -52,6 +54,7 @@ def open_stage(
         rank: of this process among those that share the data.
         world_size: how many there are.
         deep: compare the checksums of all files first.
+        earlier: manifests of other mixtures that the run was trained with before, for the slices that they drew from.
 
     Raises:
         UserError: there is no such stage, or the tokens are not those that the mixture was made of.
@@ -59,10 +62,25 @@ def open_stage(
     manifest = load_manifest(path, deep)
     stage = stage_of(manifest, name)
     own = config or StreamConfig(sequence_length=stage.sequence_length, packing=stage.packing)
-    sources = [_documents(manifest_path(path), source) for source in stage.sources]
-    weights = [source.weight for source in stage.sources]
+    wholes = {
+        source.source: _open(manifest_path(path), source.source, source.folder, source.shards)
+        for source in stage.sources
+    }
+    slices: dict[str, DocumentSource] = {}
+    for place, mixture in ((path, manifest), *((place, load_manifest(place, deep)) for place in earlier)):
+        for source in (source for other in mixture.stages for source in other.sources):
+            if source.source in wholes and source.where and _drawn_as(source) not in slices:
+                slices[_drawn_as(source)] = _slice(manifest_path(place), source, source.where, wholes[source.source])
     return TokenStream(
-        sources, weights, manifest.seed, own, batch_size, rank, world_size, padding=manifest.tokenizer.eod_id
+        [slices[_drawn_as(source)] if source.where else wholes[source.source] for source in stage.sources],
+        [source.weight for source in stage.sources],
+        manifest.seed,
+        own,
+        batch_size,
+        rank,
+        world_size,
+        padding=manifest.tokenizer.eod_id,
+        known=tuple(slices.values()),
     )
 
 
@@ -100,25 +118,28 @@ def open_validation(
     raise UserError(f"the mixture {manifest.name} has no validation texts of {source!r}")
 
 
-def _documents(path: Path, source: ManifestSource) -> TokenDocuments:
-    where = source.where
-    if where is None:
-        return _open(path, source.source, source.folder, source.shards)
-    return _open(path, f"{source.source}/{where.checksum}", source.folder, source.shards, where)
+def _drawn_as(source: ManifestSource) -> str:
+    return slice_source_name(source.source, source.where.checksum) if source.where else source.source
 
 
-def _open(
-    path: Path, name: str, folder: str, shards: Sequence[ManifestShard], where: ManifestSlice | None = None
-) -> TokenDocuments:
-    """Return the documents of shards, or a slice of them; what they are is what the checksums say."""
-    sums = [checksum for shard in shards for checksum in (shard.bin_checksum, shard.idx_checksum)]
-    identity = xxhash.xxh3_128_hexdigest("\n".join([*sums, where.checksum if where else ""]))
+def _slice(path: Path, source: ManifestSource, where: ManifestSlice, whole: TokenDocuments) -> SlicedDocuments:
+    numbers = SliceNumbers(path.parent / where.file)
+    return SlicedDocuments(whole, numbers, _drawn_as(source), _identity(source.shards, where.checksum))
+
+
+def _open(path: Path, name: str, folder: str, shards: Sequence[ManifestShard]) -> TokenDocuments:
+    """Return the documents of shards; what they are is what the checksums say."""
     prefixes = [token_folder(path, folder) / shard.name for shard in shards]
-    documents = TokenDocuments(name, prefixes, read_slice(path.parent / where.file) if where else None, identity)
-    for prefix, shard, reader in zip(prefixes, shards, documents.shards, strict=True):
-        if (len(reader), reader.tokens) != (shard.sequences, shard.tokens):
+    documents = TokenDocuments(name, prefixes, _identity(shards))
+    for prefix, shard, file in zip(prefixes, shards, documents.shards, strict=True):
+        if (len(file), file.tokens) != (shard.sequences, shard.tokens):
             raise UserError(
-                f"{prefix} has {len(reader):,} documents with {reader.tokens:,} tokens, the mixture tells of "
+                f"{prefix} has {len(file):,} documents with {file.tokens:,} tokens, the mixture tells of "
                 f"{shard.sequences:,} with {shard.tokens:,}; run `make mixture` again"
             )
     return documents
+
+
+def _identity(shards: Sequence[ManifestShard], chosen: str = "") -> str:
+    sums = [checksum for shard in shards for checksum in (shard.bin_checksum, shard.idx_checksum)]
+    return xxhash.xxh3_128_hexdigest("\n".join([*sums, chosen]))

@@ -1,8 +1,9 @@
 """The state of a token stream: what a checkpoint keeps, the same on every rank.
 
 It is O(sources), with the documents that wait to be packed. It says where each source stands, whether or not it is in
-the mixture now, so that a source which is left out of a stage goes on in a later one. What the mixture was and how far
-it came is there, too, for going on with the very same one.
+the mixture now, so that a source which is left out of a stage goes on in a later one. A slice of a source is told of
+beside it: what it drew, the source's other slices do not draw again. What the mixture was and how far it came is there,
+too, for going on with the very same one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from pydantic import Field, model_validator
 from configs.errors import UserError
 from configs.load import StrictModel, validate_config
 from mixing.stream.cursor import DocumentFeed, Piece, Place
+from mixing.stream.document_source import DocumentSource
 from mixing.stream.sequences import Packing
 
 Count = Annotated[int, Field(ge=0)]
 Length = Annotated[int, Field(ge=1)]
 CheckedPlace = tuple[Count, Count, Count, Length]
+# Of what a state looks like: another one is not read.
+FORMAT: Literal[2] = 2
 
 
 class StreamConfig(StrictModel):
@@ -54,17 +58,24 @@ class SourceState(StrictModel):
     """Where a source stands.
 
     Attributes:
+        slice_of: the source that it is a slice of; None is a whole source.
         identity: what its documents are.
         documents: how many.
         epoch, position: of the first document that was not touched.
         pieces: touched and not used, in their order; they come before it.
     """
 
+    slice_of: str | None
     identity: str
     documents: Length
     epoch: Count
     position: Count
     pieces: tuple[CheckedPlace, ...]
+
+    @property
+    def was_drawn(self) -> bool:
+        """Whether anything was drawn at all."""
+        return bool(self.epoch or self.position or self.pieces)
 
     @model_validator(mode="after")
     def _is_inside(self) -> Self:
@@ -120,12 +131,14 @@ class StreamState(StrictModel):
     """The state of a stream.
 
     Attributes:
+        format: of the state.
         seed: of the order of documents.
         sequences: that were handed out, with this mixture and those before it.
         mixture: the one that they were drawn with last.
         sources: by name, those of earlier mixtures among them.
     """
 
+    format: Literal[2] = FORMAT
     seed: int
     sequences: Count
     mixture: MixtureState
@@ -152,8 +165,14 @@ def read_state(data: Mapping[str, object], seed: int) -> StreamState:
     """Return a state that was read from a checkpoint.
 
     Raises:
-        UserError: it is none, or of a stream with another seed.
+        UserError: it is none, is of another format, or of a stream with another seed.
     """
+    found = data.get("format") if isinstance(data, Mapping) else None
+    if found != FORMAT:
+        raise UserError(
+            f"the state of the token stream has the format {found!r:.40}, and {FORMAT} is what can be read here: go on "
+            "with the version that wrote it, or from a checkpoint of this one"
+        )
     state = validate_config(data, StreamState, "the state of the token stream")
     if state.seed != seed:
         raise UserError(
@@ -163,13 +182,12 @@ def read_state(data: Mapping[str, object], seed: int) -> StreamState:
     return state
 
 
-def check_feed(feed: DocumentFeed, state: SourceState) -> None:
-    """Check that the state of a source is about the documents that the feed has.
+def check_source(source: DocumentSource, state: SourceState) -> None:
+    """Check that the state of a source is about the documents that it has.
 
     Raises:
         UserError: its documents are other ones.
     """
-    source = feed.source
     if (source.identity, source.documents) != (state.identity, state.documents):
         raise UserError(
             f"the documents of {source.name!r} changed since the checkpoint: {state.documents:,} were "
@@ -188,6 +206,7 @@ def feed_state(feed: DocumentFeed, packed_apart: Iterable[Piece]) -> SourceState
     epoch, position = feed.cursor
     pieces = tuple(place_of(piece) for piece in (*packed_apart, *feed.waiting))
     return SourceState(
+        slice_of=None if feed.order.whole is feed.source else feed.order.whole.name,
         identity=feed.source.identity,
         documents=feed.source.documents,
         epoch=epoch,

@@ -8,7 +8,7 @@ mixture of a billion documents needs memory for its sources only.
 `state_dict` is what a checkpoint keeps. With the same mixture, the stream goes on with the very next sequence, on any
 number of ranks. With another one (next stage, other weights or sources, another length or packing) the blend begins
 anew, and every source goes on where it stood: documents that were cut go on with their next token, and documents that
-were waiting to be packed come first.
+were waiting to be packed come first. Slices of a source share its documents: see `order.py` and `families.py`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ from configs.errors import UserError
 from mixing.stream.batch import Batch, make_batch
 from mixing.stream.blend import SampleBlend, TokenBlend, check_weights
 from mixing.stream.blend_bounds import guaranteed_window, longest_piece
-from mixing.stream.cursor import DocumentFeed, DocumentSource, Piece, Place
+from mixing.stream.cursor import DocumentFeed, Piece, Place
+from mixing.stream.document_source import DocumentSource
+from mixing.stream.families import Families
 from mixing.stream.mixed_sequences import ByPiece, BySequence, MixedSequences, PieceBlend
 from mixing.stream.sequences import BestFit, Concatenated, Sequence
 from mixing.stream.state import (
     MixtureState,
     SourceFigures,
-    SourceState,
     StreamConfig,
     StreamState,
-    check_feed,
     feed_state,
     place_of,
     read_state,
-    set_feed,
 )
 
 
@@ -54,6 +53,7 @@ class TokenStream:
         world_size: int = 1,
         epochs: int | None = None,
         padding: int = 0,
+        known: Many[DocumentSource] = (),
     ) -> None:
         """Begin at the beginning.
 
@@ -67,6 +67,7 @@ class TokenStream:
             world_size: how many there are.
             epochs: how often a source is read at most: the stream ends before one is read again. None is no end.
             padding: token that fills sequences.
+            known: slices that are not in the mixture, and that an earlier one may have drawn from.
 
         Raises:
             UserError: weights, names or settings cannot be used, or a source has no documents.
@@ -84,7 +85,7 @@ class TokenStream:
         self._batch_size, self._rank, self._world_size, self._padding = batch_size, rank, world_size, padding
         self.config = _resolved(config, self._weights)
         self._feeds = [DocumentFeed(source, number, seed, epochs) for number, source in enumerate(sources)]
-        self._elsewhere: dict[str, SourceState] = {}
+        self._families = Families(self._feeds, known, seed)
         self._before = 0
         self._mixture = MixtureState(
             names=tuple(names),
@@ -119,7 +120,10 @@ class TokenStream:
         return self._mixture.model_copy(update=came_to)
 
     def epochs(self) -> dict[str, float]:
-        """Return how often each source was read, by documents that were begun."""
+        """Return how often each source was read, by documents that were begun, by another slice of it, too.
+
+        Of a slice it is how far its own order is, where those that others drew are passed over as they come.
+        """
         found = {}
         touched = [
             *self._mixed.waiting,
@@ -172,28 +176,20 @@ class TokenStream:
             seed=self._seed,
             sequences=self._before + self._sequences,
             mixture=self.figures(),
-            sources=self._elsewhere | sources,
+            sources=self._families.resting() | sources,
         )
 
     def load_state_dict(self, data: Mapping[str, object]) -> None:
         """Go on where a stream was, with the same mixture or another one.
 
         Raises:
-            UserError: the state is damaged, has another seed, or the documents of a source are other ones.
+            UserError: the state is damaged or of another format, has another seed, or the documents of a source are
+                other ones; or it tells of a slice of one of the sources that is not known.
         """
         state = read_state(data, self._seed)
         same = state.mixture.is_same(self._mixture)
-        places = state.sources if same else state.set_back()
-        names = set(self._mixture.names)
-        self._elsewhere = {name: own for name, own in places.items() if name not in names}
-        for feed in self._feeds:  # all, before the first one moves
-            if feed.source.name in places:
-                check_feed(feed, places[feed.source.name])
-        for feed in self._feeds:
-            if feed.source.name in places:
-                set_feed(feed, places[feed.source.name])
-            else:
-                feed.go_to(0, 0, ())
+        drawn = [weight > 0 for weight in self._weights]
+        self._families.load(state.sources if same else state.set_back(), not same, drawn)
         self._before = state.sequences - (state.mixture.sequences if same else 0)
         self._start(state.mixture if same else self._mixture)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +20,16 @@ from curation.terminal import StageProgress, shown
 from mixing.tokens.byte_level_bpe import BpeConfig, save_tokenizer, train_byte_level_bpe, training_facts
 from mixing.tokens.config import TokensConfig
 from mixing.tokens.corpus_folder import CorpusFolder, find_corpora
-from mixing.tokens.folder import TOKENIZER_FOLDER, keep_tokenizer, kept_tokenizer, refuse_reserved_names
-from mixing.tokens.job import TokensJob, choose_dtype
-from mixing.tokens.token_source import TokenSource
+from mixing.tokens.folder import (
+    TOKENIZER_FOLDER,
+    keep_tokenizer,
+    kept_tokenizer,
+    refuse_reserved_names,
+    trained_otherwise,
+)
+from mixing.tokens.job import choose_dtype, tokenize_corpora
+from mixing.tokens.standing import finished_sources
+from mixing.tokens.token_source import LEFT_OUT_FILE, TokenSource
 from mixing.tokens.tokenizer_file import DEFAULT_EOD, TOKENIZER_FILE, TokenizerFile, find_tokenizer
 from mixing.tokens.where import Place, find_place
 
@@ -48,16 +55,15 @@ def tokens_command(
     with locked_output(out):
         chosen = _choose_tokenizer(out, tokenizer, corpora, settings, error)
         kept = keep_tokenizer(out, chosen, choose_dtype(chosen, settings.dtype))
-        sources = []
-        with Runner(workers, settings.retries) as runner:
-            jobs = [TokensJob(own, kept, out, settings, runner) for own in corpora]
-            for own, job in zip(corpora, jobs, strict=True):
-                with StageProgress(error, out / ".work" / own.name) as progress:
-                    source, stood = job.run(progress.update)
-                if stood:
-                    error.print(f"{shown(source.folder)} is up to date: every byte was compared", soft_wrap=True)
-                sources.append(source)
+        with Runner(workers, settings.retries) as runner, StageProgress(error, out / ".work") as progress:
+            done = tokenize_corpora(corpora, kept, out, settings, runner, progress.update)
+        for source, stood in done:
+            if stood:
+                error.print(f"{shown(source.folder)} is up to date: every byte was compared", soft_wrap=True)
+        sources = [source for source, _ in done]
+        beside = finished_sources(out)
     print_sources(_console(), sources)
+    _print_uncompared(_console(), sources, beside)
 
 
 def tokenizer_command(
@@ -120,14 +126,44 @@ def print_sources(console: Console, sources: Sequence[TokenSource]) -> None:
                 soft_wrap=True,
                 highlight=False,
             )
+        if left_out := sum(source.left_out.values()):
+            console.print(
+                f"{shown(source.source)}: {left_out:,} documents were left out: other sources hold out the same "
+                f"texts, or near duplicates; {LEFT_OUT_FILE} names them",
+                soft_wrap=True,
+                highlight=False,
+            )
         if source.not_compared:
             console.print(
-                f"{shown(source.source)}: {source.not_compared:,} held-out documents were not compared with those for "
-                "training: the corpus has no band keys of them",
+                f"{shown(source.source)}: {source.not_compared:,} held-out documents were compared with those for "
+                "training for equal texts only: the corpus has no band keys of them",
                 soft_wrap=True,
                 highlight=False,
             )
     console.print(f"{shown(sources[0].folder.parent)}/<source>/tokens.json", soft_wrap=True, highlight=False)
+
+
+def _print_uncompared(console: Console, sources: Sequence[TokenSource], beside: Mapping[str, TokenSource]) -> None:
+    """Say which sources of the folder could not be compared with one another, or only for equal texts."""
+    for name, own in beside.items():
+        if own.fingerprints is None:
+            console.print(
+                f"{shown(name)}: made by an earlier version, so what it holds out may stand in the training texts of "
+                f"others, and the other way round: run `make tokens` for {shown(own.corpus.folder)} again",
+                soft_wrap=True,
+                highlight=False,
+            )
+    without = sorted(name for name, own in beside.items() if not own.corpus.indexes)
+    kinds = {own.band_keys for own in beside.values() if own.corpus.indexes}
+    if len(beside) > 1 and (without or len(kinds) > 1):
+        why = [f"{shown(', '.join(without))} have no band keys"] if without else []
+        why += ["band keys were made with different settings of MinHash"] if len(kinds) > 1 else []
+        console.print(
+            "what one source holds out is, as equal text, in no other source's training texts; near duplicates between "
+            f"sources are known in part only: {'; '.join(why)}",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _choose_tokenizer(
@@ -136,11 +172,13 @@ def _choose_tokenizer(
     """Return the tokenizer that is named, or the folder's own, or one that is trained now."""
     if wanted is not None:
         return find_tokenizer(wanted.expanduser().absolute(), settings.eod)
-    if (kept := kept_tokenizer(out, settings.eod)) is not None:
+    anew = trained_otherwise(out, settings.bpe, settings.eod)
+    if not anew and (kept := kept_tokenizer(out, settings.eod)) is not None:
         console.print(f"tokenizer: {shown(kept.name)}, kept in {shown(out / TOKENIZER_FOLDER)}", soft_wrap=True)
         return kept
+    why = "the tokenizer there was trained with other settings" if anew else "no TOKENIZER was given"
     console.print(
-        f"no TOKENIZER was given: training a byte-level BPE of {settings.bpe.vocabulary_size:,} tokens on "
+        f"{why}: training a byte-level BPE of {settings.bpe.vocabulary_size:,} tokens on "
         f"{', '.join(shown(own.name) for own in corpora)}; to go on training a model, give the model's own",
         soft_wrap=True,
         highlight=False,

@@ -18,6 +18,8 @@ from configs.languages import load_languages
 from filters.words import Segmentation
 
 SUMMARY = "summary.json"
+# As `curation/duplicates/base.py` compares them.
+_SIGNED_WITH = ("bands", "rows", "ngram", "seed")
 NEEDED_COLUMNS = ("id", "text")
 # Read at a time: rows, and about so many bytes of them.
 _BATCH_ROWS, _BATCH_BYTES = 256, 8 << 20
@@ -39,6 +41,7 @@ class CorpusFolder:
         utf8_bytes: of its texts, as its summary says; None where that says nothing.
         files: its Parquet files of documents that have rows, in order.
         indexes: file of band keys of each of them, or None.
+        band_keys: settings that they were made with, as the summary says; None where it does not, or there are none.
     """
 
     folder: Path
@@ -48,6 +51,7 @@ class CorpusFolder:
     utf8_bytes: int | None
     files: tuple[Path, ...]
     indexes: tuple[Path | None, ...]
+    band_keys: str | None = None
 
     @property
     def segmentation(self) -> Segmentation:
@@ -113,7 +117,7 @@ def open_corpus_folder(folder: Path) -> CorpusFolder:
     files = tuple(path for path in paths if _rows(path))
     if not files:
         raise EmptyCorpusError(f"{folder} holds no document: there is nothing to tokenize")
-    size = summary.get("utf8_bytes")
+    size, indexes = summary.get("utf8_bytes"), tuple(_index(path) for path in files)
     return CorpusFolder(
         folder=folder,
         name=folder.name,
@@ -121,7 +125,8 @@ def open_corpus_folder(folder: Path) -> CorpusFolder:
         summary_sha256=hashlib.sha256(content).hexdigest(),
         utf8_bytes=size if isinstance(size, int) else None,
         files=files,
-        indexes=tuple(_index(path) for path in files),
+        indexes=indexes,
+        band_keys=_band_keys(summary) if any(indexes) else None,
     )
 
 
@@ -161,6 +166,16 @@ def _rows(path: Path) -> int:
         if not pa.types.is_string(schema.field(name).type) and not pa.types.is_large_string(schema.field(name).type):
             raise UserError(f"{path}: the column {name!r} holds {schema.field(name).type}, not strings")
     return int(rows)
+
+
+def _band_keys(summary: dict[str, object]) -> str | None:
+    """Return the settings of MinHash that must be the same for the band keys of two corpora to meet."""
+    found: object = summary
+    for name in ("config", "stages", "minhash"):
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return ", ".join(f"{name} {found.get(name)}" for name in _SIGNED_WITH)
 
 
 def _index(documents: Path) -> Path | None:

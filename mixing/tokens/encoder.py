@@ -3,7 +3,8 @@
 The library takes about a hundred bytes of memory for each byte of a text. Two windows that share a stretch give the
 same tokens in its middle, as what lies farther away no longer matters; there they are joined, and the tokens are those
 of the whole text. Only within a run that the tokenizer cannot divide, longer than the stretch, may the tokens of two
-windows differ for good: there the text is cut, and every character is still told once.
+windows differ for good: there the text is cut, and every character is still told once. What a tokenizer puts before a
+text, such as `▁`, it does not put behind a cut.
 
 Shape legend: T = tokens.
 """
@@ -45,6 +46,7 @@ class Encoder:
         # The job runs a process on each core: the library's own threads would only get in their way.
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         self._tokenizer = open_tokenizer(tokenizer, sha256)
+        self._path, self._sha256 = tokenizer, sha256
         self._dtype = np.dtype(dtype)
         self._end = np.array([eod_id], dtype=self._dtype)
 
@@ -96,14 +98,15 @@ class Encoder:
         """Return which tokens of a window are written. Some models make the end token out of a text that spells it (as
         Unigram models with `</s>` among their pieces do): it is left out, or a page could end a document.
         """
-        return [number for number in range(first, last) if encoding.ids[number] != self._end[0]]
+        ids, end = encoding.ids, int(self._end[0])  # `encoding.ids` makes a list of them each time
+        return [number for number in range(first, last) if ids[number] != end]
 
     def _windows(self, text: str) -> Iterator[tuple[int, Encoding, int, int]]:
         """Yield for each window of a text where it begins, its tokens, and which of them are the text's: [first, last).
 
         A window ends where the next one takes over.
         """
-        begin, first = 0, 0
+        begin, first, is_cut = 0, 0, False
         window = self._encode(text[:WINDOW_CHARS])
         while (end := begin + WINDOW_CHARS) < len(text):
             following_begin = end - OVERLAP_CHARS
@@ -111,17 +114,19 @@ class Encoder:
             joint = _joint(window, begin, following, following_begin)
             if joint is None:
                 following_begin = end - OVERLAP_CHARS // 2
-                window = self._encode(text[begin:following_begin])
+                window = self._encode(text[begin:following_begin], is_cut)
                 yield begin, window, first, len(window)
-                following, first = self._encode(text[following_begin : following_begin + WINDOW_CHARS]), 0
+                following, first = self._encode(text[following_begin : following_begin + WINDOW_CHARS], True), 0
             else:
                 yield begin, window, first, joint[0]
                 first = joint[1]
+            is_cut = joint is None  # a text that was cut there begins with this window
             begin, window = following_begin, following
         yield begin, window, first, len(window)
 
-    def _encode(self, text: str) -> Encoding:
-        return self._tokenizer.encode(text, add_special_tokens=False)
+    def _encode(self, text: str, is_cut: bool = False) -> Encoding:
+        tokenizer = open_tokenizer(self._path, self._sha256, inside=True) if is_cut else self._tokenizer
+        return tokenizer.encode(text, add_special_tokens=False)
 
 
 def _joint(window: Encoding, begin: int, following: Encoding, following_begin: int) -> tuple[int, int] | None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import struct
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -33,7 +35,7 @@ _CODES = MappingProxyType({1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "in
 # The rule of Megatron-LM: a smaller vocabulary is stored in 16 bits.
 _SMALL_VOCABULARY = 65_500
 _MOST_TOKENS = np.iinfo(np.int32).max
-_CHUNK = 1 << 20
+_CHUNK, _CHECKED = 1 << 20, 1 << 16
 
 
 def token_type(vocabulary_size: int) -> TokenType:
@@ -136,24 +138,25 @@ def _sync_and_close(file: IO[bytes]) -> None:
 
 
 class IndexedReader:
-    """A shard, memory-mapped. What the files say is checked when they are opened: S times 20 bytes are read once."""
+    """A shard, memory-mapped. What the files say is checked when they are opened, in memory that does not grow with S.
+
+    For that 12 bytes a sequence are read once. Both files must stay as they are while they are mapped: the system ends
+    a process that reads behind the end of a mapped file.
+    """
 
     def __init__(self, prefix: Path) -> None:
         """Open a shard.
 
         Raises:
-            UserError: a file is missing, is no such file, is cut short, or points outside the other one.
+            UserError: a file is missing or unreadable, is no such file, is cut short, or points outside the other one.
         """
         self._bin_path, self._idx_path = shard_paths(prefix)
-        try:
-            self._bin_bytes = self._bin_path.stat().st_size
-            with self._idx_path.open("rb") as file:
-                header = file.read(_HEADER.size)
-            self._read_header(header)
+        with _naming(self._bin_path), self._bin_path.open("rb") as file:
+            self._bin_bytes = os.fstat(file.fileno()).st_size
+        with _naming(self._idx_path), self._idx_path.open("rb") as file:
+            self._read_header(file.read(_HEADER.size))
             self._map_index()
-        except OSError as error:
-            raise UserError(f"cannot read the token shard {prefix}: {error.strerror}: {error.filename}") from error
-        self._check()
+            self._check(file)
 
     def _read_header(self, header: bytes) -> None:
         if len(header) < _HEADER.size or not header.startswith(_MAGIC):
@@ -164,35 +167,46 @@ class IndexedReader:
         self.dtype = np.dtype(_CODES[code]).newbyteorder("<")
 
     def _map_index(self) -> None:
-        size = self._idx_path.stat().st_size
+        raw = np.asarray(np.memmap(self._idx_path, mode="r"))
         sizes = 4 * self._sequences, 8 * self._sequences, 8 * self._documents
-        if _HEADER.size + sum(sizes) != size:
+        if _HEADER.size + sum(sizes) != len(raw):
             raise UserError(
-                f"{self._idx_path} has {size:,} bytes, but {self._sequences:,} sequences take "
+                f"{self._idx_path} has {len(raw):,} bytes, but {self._sequences:,} sequences take "
                 f"{_HEADER.size + sum(sizes):,}: it was cut short, or tells of more than tokens"
             )
-        raw = np.asarray(np.memmap(self._idx_path, mode="r"))
         borders = np.cumsum((_HEADER.size, *sizes)).tolist()
         self._lengths = raw[borders[0] : borders[1]].view("<i4")
         self._pointers = raw[borders[1] : borders[2]].view("<i8")
         self._document_indices = raw[borders[2] : borders[3]].view("<i8")
 
-    def _check(self) -> None:
+    def _check(self, file: IO[bytes]) -> None:
+        """Check all sequences, in blocks that are read: pages of a map would stay in memory."""
         indices = self._document_indices
         if not len(indices) or indices[0] != 0 or indices[-1] != self._sequences:
             raise UserError(f"{self._idx_path} is damaged: its documents are not those of its sequences")
         self.tokens = 0
-        for start in range(0, self._sequences, _CHUNK):
-            lengths = self._lengths[start : start + _CHUNK].astype(np.int64)
-            pointers = self._pointers[start : start + _CHUNK]
+        for start in range(0, self._sequences, _CHECKED):
+            count = min(_CHECKED, self._sequences - start)
+            lengths = _read(file, _HEADER.size + 4 * start, 4 * count).view("<i4").astype(np.int64)
+            pointers = _read(file, _HEADER.size + 4 * self._sequences + 8 * start, 8 * count).view("<i8")
             # Where the last token may begin: adding to a pointer from the file could overflow.
             last = self._bin_bytes - lengths * self.dtype.itemsize
             if (lengths < 0).any() or (pointers < 0).any() or (pointers > last).any():
-                raise UserError(
-                    f"{self._idx_path} points outside {self._bin_path.name}, which has {self._bin_bytes:,} bytes: "
-                    "one of the two was cut short or replaced"
-                )
+                raise self._points_outside()
             self.tokens += int(lengths.sum())
+
+    def _points_outside(self) -> UserError:
+        return UserError(
+            f"{self._idx_path} points outside {self._bin_path.name}, which has {self._bin_bytes:,} bytes: one of the "
+            "two was cut short or replaced"
+        )
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """Return where in `.bin` a sequence begins, in bytes, and its tokens."""
+        pointer, length = int(self._pointers[number]), int(self._lengths[number])
+        if length < 0 or pointer < 0 or pointer + length * self.dtype.itemsize > self._bin_bytes:
+            raise self._points_outside()
+        return pointer, length
 
     def __len__(self) -> int:
         """Return S."""
@@ -200,31 +214,55 @@ class IndexedReader:
 
     @property
     def lengths(self) -> NDArray[np.int32]:
-        """Tokens of each sequence, shape (S,)."""
+        """Tokens of each sequence, shape (S,), as the file has them."""
         return self._lengths
 
     @property
     def pointers(self) -> NDArray[np.int64]:
-        """Where in `.bin` each sequence begins, in bytes, shape (S,)."""
+        """Where in `.bin` each sequence begins, in bytes, shape (S,), as the file has them."""
         return self._pointers
 
     @cached_property
     def _bin(self) -> NDArray[np.uint8]:
-        # There is no map of an empty file.
-        return np.memmap(self._bin_path, mode="r") if self._bin_bytes else np.zeros(0, dtype=np.uint8)
+        if not self._bin_bytes:  # there is no map of an empty file
+            return np.zeros(0, dtype=np.uint8)
+        with _naming(self._bin_path):
+            raw = np.memmap(self._bin_path, mode="r")
+        if len(raw) != self._bin_bytes:
+            raise UserError(f"{self._bin_path} was replaced while it was open; open the shard again")
+        return raw
 
     def sequence(self, number: int, start: int = 0, length: int | None = None) -> Tokens:
         """Return tokens of a sequence without copying them, shape (length,): from `start` on, to its end if None.
 
         Raises:
             IndexError: there is no such sequence, or it has not so many tokens.
+            UserError: the index is damaged there, or `.bin` is no longer what was opened.
         """
         if not 0 <= number < self._sequences:
             raise IndexError(f"sequence {number} of {self._sequences}")
-        whole = int(self._lengths[number])
+        pointer, whole = self._place(number)
         length = whole - start if length is None else length
         if start < 0 or length < 0 or start + length > whole:
             raise IndexError(f"tokens {start} to {start + length} of a sequence of {whole}")
-        begin = int(self._pointers[number]) + start * self.dtype.itemsize
+        begin = pointer + start * self.dtype.itemsize
         # A pointer need not be a multiple of the token's size: such a view is slower, and right.
         return np.frombuffer(self._bin.data, self.dtype, length, begin) if length else np.zeros(0, self.dtype)
+
+
+def _read(file: IO[bytes], start: int, size: int) -> NDArray[np.uint8]:
+    file.seek(start)
+    data = file.read(size)
+    if len(data) != size:
+        raise ValueError("it was cut short while it was being read")
+    return np.frombuffer(data, np.uint8)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file into one line that names it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # a map of a file that is empty by now is a ValueError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise UserError(f"cannot read the token shard {path}: {reason}; run `make tokens` again") from error

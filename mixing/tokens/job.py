@@ -1,209 +1,104 @@
-"""The tokens job, `make tokens CORPUS=corpora/el`: documents -> `tokens/el/`, one token shard a file. Read this first.
+"""The tokens job, `make tokens CORPUS=corpora/el,corpora/tr`: documents -> `tokens/<source>/`. Read this first.
 
-scan ... settle   which documents are held out for validation   (mixing/tokens/validation.py)
-tokenize          one task a file: its shards                   (mixing/tokens/tokenize.py)
-publish           here: the folder of the source, at once
+scan, choose       which documents of a corpus may be held out for validation             (validation.py)
+gather ... divide  which of them are, so that no source trains on what another holds out  (disjoint.py)
+tokenize           one task a file: its shards                                            (tokenize.py)
+publish            the folder of each source, at once                                     (publish.py)
+
+The corpora of a command are settled together; their order does not matter. A source that stands already is not made
+again where it is of its corpus as that is now, and was compared with all that stand beside it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from configs.errors import UserError
 from curation.runner import Progress, Runner
-from curation.stage import Task, code_version, make_task
-from curation.store import Manifest, file_version
+from curation.stage import Task, make_task
+from curation.store import Manifest
 from mixing.tokens.config import TokensConfig
 from mixing.tokens.corpus_folder import CorpusFolder
-from mixing.tokens.indexed import TokenType, token_type
-from mixing.tokens.publish import Made, publish
-from mixing.tokens.token_source import TOKENS_FILE, TokenSource, file_checksum, load_token_source
-from mixing.tokens.tokenize import TokenizeShard, tokenize_documents
-from mixing.tokens.tokenizer_file import TokenizerFile
-from mixing.tokens.validation import (
-    ChooseShard,
-    NearShard,
-    ScanShard,
+from mixing.tokens.corpus_tasks import CorpusTasks
+from mixing.tokens.disjoint import (
+    GatherShard,
     SettleShard,
-    choose_documents,
-    find_near,
-    scan_documents,
+    StandingShard,
+    find_in_standing,
+    gather_fingerprints,
     settle_documents,
 )
+from mixing.tokens.indexed import TokenType, token_type
+from mixing.tokens.publish import publish
+from mixing.tokens.standing import finished_sources, settled_sources
+from mixing.tokens.token_source import TokenSource, check_other_files, load_token_source
+from mixing.tokens.tokenizer_file import TokenizerFile
 
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """What was held out: the task's result, None where nothing was to be, and whether every file has band keys."""
-
-    settled: Manifest | None
-    compared: bool
+# Of tasks on all corpora together; no source may be called so.
+_TOGETHER = ".together"
 
 
 class TokensJob:
-    """Tokenizes one corpus with one tokenizer."""
+    """Tokenizes one corpus with one tokenizer: `tokenize_corpora` of that one."""
 
     def __init__(
         self, corpus: CorpusFolder, tokenizer: TokenizerFile, out: Path, config: TokensConfig, runner: Runner
     ) -> None:
-        """Prepare; nothing is read before `run`.
-
-        Args:
-            corpus: what is tokenized.
-            tokenizer: with what; its file must stay where it is while the job runs.
-            out: folder of token sources.
-            config: the configuration.
-            runner: runs the tasks.
-
-        Raises:
-            UserError: the vocabulary is too large for the token type, or the folder of the source is another corpus'.
-        """
-        self._corpus, self._tokenizer, self._config, self._runner = corpus, tokenizer, config, runner
-        self._folder = out / corpus.name
-        self._work = out / ".work" / corpus.name
-        self._dtype = choose_dtype(tokenizer, config.dtype)
-        self._progress: Progress | None = None
-        self._refuse_other_corpus()
+        """Prepare; see `tokenize_corpora`."""
+        self._corpus, self._tokenizer, self._out, self._config, self._runner = corpus, tokenizer, out, config, runner
 
     def run(self, progress: Progress | None = None) -> tuple[TokenSource, bool]:
-        """Run what is not finished yet; return the source, and whether it stood already.
+        """Run what is not finished yet; return the source, and whether it stood already."""
+        own = [self._corpus]
+        return tokenize_corpora(own, self._tokenizer, self._out, self._config, self._runner, progress)[0]
 
-        Raises:
-            UserError: a user's mistake, such as a damaged file or a full disk.
-            ShardError: a shard failed on every attempt.
-            ConservationError: documents were lost or invented.
-        """
-        if (standing := self._standing()) is not None:
-            shutil.rmtree(self._work, ignore_errors=True)
-            return standing, True
-        self._progress = progress
-        shutil.rmtree(self._work / "scratch", ignore_errors=True)  # what a killed job left half-written
-        scanned = self._scan()
-        held_out = self._hold_out(scanned)
-        self._refuse_empty(scanned, held_out)
-        tokenized = self._tokenize(scanned, held_out)
-        checksums = {path.name: _checksum(own) for path, own in zip(self._corpus.files, scanned, strict=True)}
-        made = Made(
-            self._corpus, checksums, self._tokenizer, self._dtype, tokenized, held_out.settled, held_out.compared
-        )
-        publish(made, self._folder, self._work / "published", self._config, self._identity(checksums))
-        shutil.rmtree(self._work, ignore_errors=True)  # the published files are the same ones
-        return load_token_source(self._folder), False
 
-    def _refuse_other_corpus(self) -> None:
-        if not (self._folder / TOKENS_FILE).exists():
-            return
-        folder = load_token_source(self._folder).corpus.folder
-        if folder != str(self._corpus.folder):
-            raise UserError(
-                f"{self._folder} holds the tokens of {folder}: {self._corpus.folder} has the same name; "
-                f"give another TOKENS, or remove {self._folder}"
-            )
+def tokenize_corpora(
+    corpora: Sequence[CorpusFolder],
+    tokenizer: TokenizerFile,
+    out: Path,
+    config: TokensConfig,
+    runner: Runner,
+    progress: Progress | None = None,
+) -> list[tuple[TokenSource, bool]]:
+    """Run what is not finished yet; return the source of each corpus, and whether it stood already.
 
-    def _standing(self) -> TokenSource | None:
-        """Return the finished source when it is what this job would make, byte for byte."""
-        path = self._folder / TOKENS_FILE
-        if not path.exists():
-            return None
-        checksums = {own.name: file_checksum(own) for own in self._corpus.files}
-        try:
-            if json.loads(path.read_text(encoding="utf-8")).get("identity") != self._identity(checksums):
-                return None
-            source = load_token_source(self._folder)
-            source.verify(deep=True)
-        except (UserError, ValueError):  # it is damaged: made again
-            return None
-        return source
+    Args:
+        corpora: what is tokenized, under different names.
+        tokenizer: with what; its file must stay where it is while the job runs.
+        out: folder of token sources.
+        config: the configuration.
+        runner: runs the tasks.
+        progress: is told of finished tasks.
 
-    def _identity(self, checksums: dict[str, str]) -> str:
-        plain = [
-            self._config.model_dump(mode="json"),
-            [self._tokenizer.sha256, self._tokenizer.name, self._tokenizer.eod_id, self._dtype],
-            [self._corpus.summary_sha256, checksums],
-            code_version(__name__),
-        ]
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-    def _run(self, phase: str, tasks: Sequence[Task]) -> list[Manifest]:
-        return self._runner.run(phase, tasks, self._progress)
-
-    def _scan(self) -> list[Manifest]:
-        config = self._config.validation
-        tasks = []
-        for number, (path, index) in enumerate(zip(self._corpus.files, self._corpus.indexes, strict=True)):
-            facts = {
-                "config": config.model_dump() if config is not None else None,
-                "language": self._corpus.language,
-                "number": number,
-                "input": file_version(path),
-                "index": file_version(index) if index is not None else None,
-            }
-            payload = ScanShard(path, index, number, self._corpus.language, config)
-            tasks.append(make_task("scan", path.stem, scan_documents, payload, facts, self._work))
-        return self._run("scan", tasks)
-
-    def _hold_out(self, scanned: list[Manifest]) -> HeldOut:
-        """Return what is held out for validation."""
-        config = self._config.validation
-        if config is None:
-            return HeldOut(None, False)
-        inputs = [own.checksum for own in scanned]
-        choose = ChooseShard(tuple(own.path("candidates.parquet") for own in scanned), config)
-        facts: dict[str, object] = {"config": config.model_dump(), "input": inputs}
-        (chosen,) = self._run("choose", [make_task("choose", "all", choose_documents, choose, facts, self._work)])
-        files = chosen.path("chosen.parquet"), chosen.path("keys.npy")
-        tasks = []
-        for number, (path, index) in enumerate(zip(self._corpus.files, self._corpus.indexes, strict=True)):
-            if index is not None:
-                facts = {"number": number, "input": inputs[number], "chosen": chosen.checksum}
-                near = NearShard(index, number, files)
-                tasks.append(make_task("near", path.stem, find_near, near, facts, self._work))
-        hits = self._run("near", tasks)
-        settle = SettleShard(files[0], tuple(own.path("hits.npy") for own in hits))
-        facts = {"chosen": chosen.checksum, "hits": [own.checksum for own in hits]}
-        (settled,) = self._run("settle", [make_task("settle", "all", settle_documents, settle, facts, self._work)])
-        return HeldOut(settled, len(hits) == len(scanned))
-
-    def _refuse_empty(self, scanned: list[Manifest], held_out: HeldOut) -> None:
-        documents = sum(own.counts["documents"] for own in scanned)
-        if held_out.settled is not None and held_out.settled.counts["held_out"] == documents:
-            raise UserError(
-                f"validation would take all {documents:,} documents of {self._corpus.folder}: lower `validation` in "
-                "CONFIG, or set it to null"
-            )
-
-    def _tokenize(self, scanned: list[Manifest], held_out: HeldOut) -> list[Manifest]:
-        tokenizer, settled = self._tokenizer, held_out.settled
-        tasks = []
-        for number, (path, own) in enumerate(zip(self._corpus.files, scanned, strict=True)):
-            payload = TokenizeShard(
-                documents=path,
-                number=number,
-                held_out=settled.path("held_out.npy") if settled is not None else None,
-                language=self._corpus.language,
-                segmentation=self._corpus.segmentation,
-                tokenizer=tokenizer.path,
-                sha256=tokenizer.sha256,
-                eod_id=tokenizer.eod_id,
-                unknown_id=tokenizer.unknown_id,
-                dtype=self._dtype,
-            )
-            facts = {
-                "tokenizer": [tokenizer.sha256, tokenizer.eod_id, self._dtype],
-                "input": _checksum(own),
-                "number": number,
-                "language": [payload.language, payload.segmentation],
-                "held_out": settled.checksum if settled is not None else None,
-            }
-            tasks.append(make_task("tokenize", path.stem, tokenize_documents, payload, facts, self._work))
-        return self._run("tokenize", tasks)
+    Raises:
+        UserError: a user's mistake, such as a damaged file, a full disk, a vocabulary that is too large for the token
+            type, or a folder that is another corpus'.
+        ShardError: a shard failed on every attempt.
+        ConservationError: documents were lost or invented.
+    """
+    dtype = choose_dtype(tokenizer, config.dtype)
+    wanted = sorted(corpora, key=lambda own: own.name)
+    tasks = {own.name: CorpusTasks(own, tokenizer, dtype, out, config) for own in wanted}
+    standing = finished_sources(out)
+    current = {
+        name: standing[name] for name, own in tasks.items() if name in standing and own.is_current(standing[name])
+    }
+    kept = settled_sources(current, standing, tasks)
+    missing = [own for name, own in tasks.items() if name not in kept]
+    if missing:
+        beside = {name: own for name, own in standing.items() if name in kept or name not in tasks}
+        _Making(missing, beside, out, runner, progress).run()
+    for own in tasks.values():
+        own.remove_work()
+    shutil.rmtree(out / ".work" / _TOGETHER, ignore_errors=True)
+    return [
+        (kept[own.name], True) if own.name in kept else (load_token_source(out / own.name), False) for own in corpora
+    ]
 
 
 def choose_dtype(tokenizer: TokenizerFile, wanted: TokenType | None) -> TokenType:
@@ -222,5 +117,98 @@ def choose_dtype(tokenizer: TokenizerFile, wanted: TokenType | None) -> TokenTyp
     return dtype
 
 
-def _checksum(scanned: Manifest) -> str:
-    return str(scanned.details["checksum"])
+class _Making:
+    """Makes sources of some corpora together, beside those that stay."""
+
+    def __init__(
+        self,
+        tasks: Sequence[CorpusTasks],
+        beside: Mapping[str, TokenSource],
+        out: Path,
+        runner: Runner,
+        progress: Progress | None,
+    ) -> None:
+        self._corpora, self._out, self._runner, self._progress = tasks, out, runner, progress
+        self._beside = {name: own for name, own in beside.items() if own.fingerprints is not None}
+        self._work = out / ".work" / _TOGETHER
+
+    def run(self) -> None:
+        corpora = self._corpora
+        for work in (self._work, *(own.work for own in corpora)):
+            shutil.rmtree(work / "scratch", ignore_errors=True)  # what a killed job left half-written
+        for source in self._beside.values():
+            check_other_files(source)
+        scanned = self._run("scan", [own.scan() for own in corpora])
+        chosen = self._run("choose", [own.choose(files) for own, files in zip(corpora, scanned, strict=True)])
+        gathered = self._gather(chosen)
+        settled = self._settle(scanned, chosen, gathered) if all(chosen) else None
+        tasks = []
+        for number, (own, files) in enumerate(zip(corpora, scanned, strict=True)):
+            place = (settled, f"held_out-{number}.npy") if settled is not None else None
+            tasks.append(own.divide(files, place, gathered))
+        divided = self._run("divide", tasks)
+        for own, rows in zip(corpora, divided, strict=True):
+            own.refuse_empty(rows)
+        tasks = [own.tokenize(*files) for own, *files in zip(corpora, scanned, divided, strict=True)]
+        tokenized = self._run("tokenize", tasks)
+        self._publish(scanned, settled, divided, tokenized)
+
+    def _publish(
+        self,
+        scanned: list[list[Manifest]],
+        settled: Manifest | None,
+        divided: list[list[Manifest]],
+        tokenized: list[list[Manifest]],
+    ) -> None:
+        reports: list[Mapping[str, object] | None] = [None] * len(self._corpora)
+        if settled is not None:
+            listed = settled.details["corpora"]
+            assert isinstance(listed, list)
+            reports = listed
+        results = zip(self._corpora, scanned, reports, divided, tokenized, strict=True)
+        made = {own.corpus.name: own.made(read, told, rows, files) for own, read, told, rows, files in results}
+        fingerprints = {name: own.fingerprints for name, own in made.items()}
+        fingerprints |= {name: own.fingerprints or "" for name, own in self._beside.items()}
+        for own in self._corpora:
+            name = own.corpus.name
+            others = {other: value for other, value in fingerprints.items() if other != name}
+            publish(made[name], others, own.folder, own.work / "published")
+
+    def _gather(self, chosen: list[list[Manifest]]) -> Manifest:
+        keys = [manifest for own in chosen for manifest in own]
+        held_out = [path for own in self._beside.values() for path in own.fingerprint_paths("validation")]
+        payload = GatherShard(tuple(own.path("keys.npy") for own in keys), tuple(held_out))
+        facts: dict[str, object] = {
+            "keys": [own.files["keys.npy"] for own in keys],
+            "beside": [own.fingerprints for own in self._beside.values()],
+        }
+        task = make_task("gather", "all", gather_fingerprints, payload, facts, self._work)
+        return self._run("gather", [[task]])[0][0]
+
+    def _settle(self, scanned: list[list[Manifest]], chosen: list[list[Manifest]], gathered: Manifest) -> Manifest:
+        keys, tasks = gathered.path("keys.npy"), []
+        for name, source in self._beside.items():
+            payload = StandingShard(tuple(source.fingerprint_paths("train")), keys)
+            facts: dict[str, object] = {"keys": gathered.files["keys.npy"], "fingerprints": source.fingerprints}
+            tasks.append(make_task("standing", name, find_in_standing, payload, facts, self._work))
+        hits = self._run("standing", [tasks])[0]
+        files = zip(self._corpora, scanned, chosen, strict=True)
+        near = self._run("near", [own.near(manifests, first, gathered) for own, manifests, (first,) in files])
+        hits += [manifest for own in near for manifest in own]
+        settle = SettleShard(
+            chosen=tuple(own.path("chosen.parquet") for (own,) in chosen),
+            hits=tuple(own.path("hits.npy") for own in hits),
+            held_out=gathered.path("held_out.npy"),
+        )
+        facts = {
+            "chosen": [own.checksum for (own,) in chosen],
+            "hits": [own.files["hits.npy"] for own in hits],
+            "held_out": gathered.files["held_out.npy"],
+        }
+        task = make_task("settle", "all", settle_documents, settle, facts, self._work)
+        return self._run("settle", [[task]])[0][0]
+
+    def _run(self, stage: str, tasks: Sequence[Sequence[Task]]) -> list[list[Manifest]]:
+        """Run the tasks of all corpora, as one stage, and return the results of each."""
+        done = iter(self._runner.run(stage, [task for own in tasks for task in own], self._progress))
+        return [[next(done) for _ in own] for own in tasks]

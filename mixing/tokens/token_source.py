@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,13 +13,16 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from configs.errors import UserError
 from mixing.tokens.indexed import IndexedReader, TokenType, index_bytes, shard_paths
+from mixing.tokens.probe import file_probe
+from mixing.tokens.source_facts import CorpusIdentity, Count, Fertility, OtherFile, TokenTotals
 
 TOKENS_FILE = "tokens.json"
 VALIDATION = "validation"
 Split = Literal["train", "validation"]
-Count = Annotated[int, Field(ge=0)]
 # A name from a file becomes a path: it must not lead out of the folder.
 SafeName = Annotated[str, StringConstraints(pattern=r"^(validation/)?[^./\\\x00][^/\\\x00]*$")]
+FINGERPRINTS = "fingerprints"
+LEFT_OUT_FILE = "left_out.parquet"
 _BLOCK_BYTES = 4 << 20
 
 
@@ -42,21 +46,6 @@ class TokenizerIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusIdentity:
-    """Which corpus the tokens were made of.
-
-    Attributes:
-        folder: where it was.
-        summary_sha256: of its `summary.json`.
-        files: xxh3_128 of its Parquet files by name.
-    """
-
-    folder: str
-    summary_sha256: str
-    files: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class TokenShard:
     """A shard.
 
@@ -68,6 +57,8 @@ class TokenShard:
         tokens: of all documents, the one at each end among them.
         bin_bytes: size of `.bin`.
         bin_checksum, idx_checksum, documents_checksum: xxh3_128 of the three files.
+        documents_bytes: size of the table of documents; None where an earlier version has not written it.
+        bin_probe, idx_probe, documents_probe: see `file_probe`; None where an earlier version has not written them.
     """
 
     name: SafeName
@@ -78,31 +69,10 @@ class TokenShard:
     bin_checksum: str
     idx_checksum: str
     documents_checksum: str
-
-
-@dataclass(frozen=True, slots=True)
-class TokenTotals:
-    """Sums over documents. Tokens count the one at each document's end; the others are of the texts."""
-
-    documents: Count
-    tokens: Count
-    words: Count
-    characters: Count
-    utf8_bytes: Count
-
-
-@dataclass(frozen=True, slots=True)
-class Fertility:
-    """What a tokenizer makes of a language's texts, the ends of documents left out; None where there is no text.
-
-    Attributes:
-        tokens_per_word, tokens_per_byte: by words and by UTF-8 bytes.
-        unknown_share: tokens that stand for what the vocabulary cannot tell: with these a low number means nothing.
-    """
-
-    tokens_per_word: float | None
-    tokens_per_byte: float | None
-    unknown_share: float | None = None
+    documents_bytes: Count | None = None
+    bin_probe: str | None = None
+    idx_probe: str | None = None
+    documents_probe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +92,12 @@ class TokenSource:
         config_hash: of the job's configuration.
         moved_to_training: documents that were to be held out, by language, and may be near duplicates of training ones.
         not_compared: held-out documents of which that is not known: the corpus has no band keys.
+        left_out: documents that are in neither split, by language: other sources hold out the same texts, or near
+            duplicates of them. `left_out.parquet` names them.
+        other_files: fingerprints of the documents of each split (`mixing/tokens/disjoint.py`), and `left_out.parquet`.
+        compared_with: the sources that this one was compared with, by folder, and what `fingerprints` was of each.
+        band_keys: settings that the band keys of the corpus were made with; None where it has none.
+        identity: of all that the job depended on.
     """
 
     folder: Path
@@ -136,6 +112,11 @@ class TokenSource:
     config_hash: str
     moved_to_training: dict[str, int]
     not_compared: int
+    left_out: dict[str, Count] = field(default_factory=dict)
+    other_files: tuple[OtherFile, ...] = ()
+    compared_with: dict[str, str] = field(default_factory=dict)
+    band_keys: str | None = None
+    identity: str | None = None
 
     def of_split(self, split: Split) -> tuple[TokenShard, ...]:
         """Return the shards of a split, in their order."""
@@ -149,12 +130,23 @@ class TokenSource:
         """Return the table of a shard's documents: row i tells of sequence i."""
         return documents_path(self.prefix(shard))
 
+    @property
+    def fingerprints(self) -> str | None:
+        """Hash of the fingerprints of all its documents; None where an earlier version has not written them."""
+        return fingerprints_hash({own.name: own.checksum for own in self.other_files})
+
+    def fingerprint_paths(self, split: Split) -> list[Path]:
+        """Return the files of the fingerprints of a split."""
+        start = f"{FINGERPRINTS}/{split}/"
+        return [self.folder / own.name for own in self.other_files if own.name.startswith(start)]
+
     def open(self, shard: TokenShard) -> IndexedReader:
         """Return the reader of a shard.
 
         Raises:
             UserError: it is damaged, or is another one than `tokens.json` tells of.
         """
+        check_files(self, shards=[shard])
         reader = IndexedReader(self.prefix(shard))
         told = (shard.sequences, shard.tokens, self.tokenizer.dtype)
         if (len(reader), reader.tokens, reader.dtype.name) != told:
@@ -162,28 +154,54 @@ class TokenSource:
         return reader
 
     def verify(self, deep: bool) -> None:
-        """Compare the files with what `tokens.json` tells of them.
+        """Compare the files with what `tokens.json` tells of them, see `check_files`."""
+        check_files(self, deep)
 
-        Args:
-            deep: read every byte and compare checksums, too; sizes are compared in any case.
 
-        Raises:
-            UserError: a file is missing, or is not the one that the job wrote; the message names it.
-        """
-        for shard in self.shards:
-            tokens, index = shard_paths(self.prefix(shard))
-            expected = (
-                (tokens, shard.bin_bytes, shard.bin_checksum),
-                (index, index_bytes(shard.sequences), shard.idx_checksum),
-                (self.documents_path(shard), None, shard.documents_checksum),
-            )
-            for path, size, checksum in expected:
-                try:
-                    found = path.stat().st_size
-                    if (size is not None and found != size) or (deep and file_checksum(path) != checksum):
-                        raise _rewritten(path)
-                except OSError as error:
-                    raise UserError(f"cannot read {path}: {error.strerror}; run `make tokens` again") from error
+def check_files(source: TokenSource, deep: bool = False, shards: Sequence[TokenShard] | None = None) -> None:
+    """Compare the files of a source with what `tokens.json` tells of them: their sizes and their probes.
+
+    Args:
+        source: whose files.
+        deep: read every byte and compare checksums, too.
+        shards: those that are looked at; None looks at all, and at the other files.
+
+    Raises:
+        UserError: a file is missing, or is not the one that the job wrote; the message names it.
+    """
+    for shard in source.shards if shards is None else shards:
+        tokens, index = shard_paths(source.prefix(shard))
+        _check_file(tokens, shard.bin_bytes, shard.bin_probe, shard.bin_checksum if deep else None)
+        size = index_bytes(shard.sequences)
+        _check_file(index, size, shard.idx_probe, shard.idx_checksum if deep else None)
+        _check_file(
+            source.documents_path(shard),
+            shard.documents_bytes,
+            shard.documents_probe,
+            shard.documents_checksum if deep else None,
+        )
+    if shards is None:
+        check_other_files(source, deep)
+
+
+def check_other_files(source: TokenSource, deep: bool = False) -> None:
+    """Compare fingerprints and `left_out.parquet` alone with what `tokens.json` tells of them, see `check_files`."""
+    for own in source.other_files:
+        _check_file(source.folder / own.name, None, own.probe, own.checksum if deep else None)
+
+
+def _check_file(path: Path, size: int | None, probe: str | None, checksum: str | None) -> None:
+    """Compare what is told of a file with what it is; None is not compared."""
+    try:
+        if (
+            (size is not None and path.stat().st_size != size)
+            or (probe is not None and file_probe(path) != probe)
+            or (checksum is not None and file_checksum(path) != checksum)
+        ):
+            raise _rewritten(path)
+        path.stat()  # it must be there, whatever is told of it
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; run `make tokens` again") from error
 
 
 def load_token_source(folder: Path) -> TokenSource:
@@ -215,6 +233,12 @@ def load_token_source(folder: Path) -> TokenSource:
 def documents_path(prefix: Path) -> Path:
     """Return the path of the table of a shard's documents."""
     return prefix.with_name(f"{prefix.name}.documents.parquet")
+
+
+def fingerprints_hash(checksums: Mapping[str, str]) -> str | None:
+    """Return the hash of all files of fingerprints, given the checksums of a source's files by name; None for none."""
+    own = sorted((name, checksum) for name, checksum in checksums.items() if name.startswith(f"{FINGERPRINTS}/"))
+    return xxhash.xxh3_128_hexdigest(json.dumps(own).encode()) if own else None
 
 
 def file_checksum(path: Path) -> str:

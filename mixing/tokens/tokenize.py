@@ -1,6 +1,7 @@
 """One file of documents -> token shards: one for training, and one for validation where documents are held out.
 
-Row i of `<shard>.documents.parquet` tells of sequence i.
+Row i of `<shard>.documents.parquet` tells of sequence i. Documents that are left out, see `disjoint.py`, are in
+neither, and rows of `left_out.parquet`.
 """
 
 from __future__ import annotations
@@ -25,10 +26,18 @@ from mixing.tokens.corpus_folder import read_batches
 from mixing.tokens.document_columns import Measured, columns_read, count_words, documents_schema, documents_table
 from mixing.tokens.encoder import Encoder
 from mixing.tokens.indexed import IndexedWriter, TokenType, shard_paths
-from mixing.tokens.token_source import Split, documents_path
-from mixing.tokens.validation import held_out_rows
+from mixing.tokens.token_source import LEFT_OUT_FILE, Split, documents_path
 
 SUMS = ("documents", "tokens", "words", "characters", "utf8_bytes", "unknown")
+LEFT_OUT = pa.schema(
+    [
+        pa.field("document_id", pa.string()),
+        pa.field("file", pa.string()),
+        pa.field("row", pa.int64()),
+        pa.field("language", pa.string()),
+        pa.field("reason", pa.string()),  # `equal` or `near`: what a standing source holds out
+    ]
+)
 _GROUP_ROWS = 10_000
 
 
@@ -38,8 +47,9 @@ class TokenizeShard:
 
     Attributes:
         documents: Parquet file of documents.
-        number: of the file in the corpus.
-        held_out: file of the documents of all files that are held out; None for none.
+        held_out: file of the rows that are held out.
+        left_out: file of the rows that are in neither split.
+        equal: file of those of them whose text is held out elsewhere.
         language: of documents that name none.
         segmentation: how words are found where the corpus has not counted them.
         tokenizer: its `tokenizer.json`.
@@ -50,8 +60,9 @@ class TokenizeShard:
     """
 
     documents: Path
-    number: int
-    held_out: Path | None
+    held_out: Path
+    left_out: Path
+    equal: Path
     language: str
     segmentation: Segmentation
     tokenizer: Path
@@ -64,9 +75,11 @@ class TokenizeShard:
 def tokenize_documents(payload: object, out: Path, scratch: Path) -> Result:
     """Write `train` and `validation`, each `.bin`, `.idx` and `.documents.parquet`, where they have documents.
 
+    `left_out.parquet` tells of the documents that are left out, where there are some.
+
     Raises:
         UserError: the file of documents is damaged.
-        ConservationError: not every document is in one of them.
+        ConservationError: not every document is in one of the three.
     """
     assert isinstance(payload, TokenizeShard)
     segmenter = segmenter_for(payload.language, payload.segmentation)
@@ -74,9 +87,10 @@ def tokenize_documents(payload: object, out: Path, scratch: Path) -> Result:
     file_schema = pq.read_schema(payload.documents)
     schema = documents_schema(file_schema)
     rows = pq.read_metadata(payload.documents).num_rows
-    held_out = held_out_rows(payload.held_out, payload.number) if payload.held_out else np.zeros(0, dtype=np.int64)
+    held_out, left_out = np.load(payload.held_out), np.load(payload.left_out)
     sums: Counter[tuple[Split, str, str]] = Counter()
-    wanted: dict[Split, bool] = {"train": len(held_out) < rows, "validation": len(held_out) > 0}
+    others = [LEFT_OUT.empty_table()]
+    wanted: dict[Split, bool] = {"train": len(held_out) + len(left_out) < rows, "validation": len(held_out) > 0}
     with ExitStack() as stack:
         splits = {
             split: stack.enter_context(_Shard(out / split, payload.dtype, schema))
@@ -84,8 +98,13 @@ def tokenize_documents(payload: object, out: Path, scratch: Path) -> Result:
             if own
         }
         start = 0
-        for batch in read_batches(payload.documents, columns_read(file_schema)):
-            own_rows = np.arange(start, start + batch.num_rows)
+        for whole in read_batches(payload.documents, columns_read(file_schema)):
+            own_rows = np.arange(start, start + whole.num_rows)
+            start += whole.num_rows
+            is_left_out = np.isin(own_rows, left_out)
+            if is_left_out.any():
+                others.append(_left_out_rows(payload, whole.filter(pa.array(is_left_out)), own_rows[is_left_out]))
+            batch, own_rows = whole.filter(pa.array(~is_left_out)), own_rows[~is_left_out]
             is_held_out = np.isin(own_rows, held_out)
             texts: list[str] = batch.column("text").to_pylist()
             tokens, unknown = _tokenize(texts, payload.unknown_id, encoder, splits, is_held_out)
@@ -94,10 +113,14 @@ def tokenize_documents(payload: object, out: Path, scratch: Path) -> Result:
             for split, shard in splits.items():
                 shard.add_rows(table.filter(pc.equal(table["split"], split)))
             _add_sums(sums, table, unknown)
-            start += batch.num_rows
-    check_conservation(f"tokens of {payload.documents}", rows, {s: shard.sequences for s, shard in splits.items()})
+    left = pa.concat_tables(others)
+    if left.num_rows:
+        pq.write_table(left, out / LEFT_OUT_FILE, compression="zstd")
+    counts: dict[str, int] = {split: shard.sequences for split, shard in splits.items()}
+    check_conservation(f"tokens of {payload.documents}", rows, counts | {"left_out": left.num_rows})
     details: dict[str, object] = {
         "sums": [[*key, count] for key, count in sorted(sums.items())],
+        "left_out": dict(sorted(Counter(left["language"].to_pylist()).items())),
         "shards": {
             split: {
                 "sequences": shard.sequences,
@@ -108,6 +131,19 @@ def tokenize_documents(payload: object, out: Path, scratch: Path) -> Result:
         },
     }
     return Result({"documents": rows, "tokens": sum(shard.tokens for shard in splits.values())}, details)
+
+
+def _left_out_rows(payload: TokenizeShard, batch: pa.RecordBatch, rows: NDArray[np.int64]) -> pa.Table:
+    count = batch.num_rows
+    named = batch.column("language") if "language" in batch.schema.names else pa.nulls(count, pa.string())
+    columns = [
+        batch.column("id").cast(pa.string()),
+        pa.array([payload.documents.name] * count, pa.string()),
+        pa.array(rows),
+        pc.fill_null(named.cast(pa.string()), payload.language),
+        pa.array(np.where(np.isin(rows, np.load(payload.equal)), "equal", "near").tolist(), pa.string()),
+    ]
+    return pa.table(columns, schema=LEFT_OUT)
 
 
 def _tokenize(

@@ -68,7 +68,8 @@ def find_tokenizer(path: Path, eod: str | None) -> TokenizerFile:
         raise UserError(f"{file} is no tokenizer.json of Hugging Face: {reason}") from error
     if getattr(tokenizer.model, "dropout", None):
         raise UserError(f"{file} has a dropout of {tokenizer.model.dropout}: tokens would be random; set it to null")
-    about = _about(file.parent, sha256)
+    about = {name: value for name, value in read_about(file.parent).items() if isinstance(value, str)}
+    about = about if about.get("sha256") == sha256 else {}
     eod = eod or about.get("eod") or DEFAULT_EOD
     return TokenizerFile(
         path=file,
@@ -81,24 +82,61 @@ def find_tokenizer(path: Path, eod: str | None) -> TokenizerFile:
     )
 
 
-def open_tokenizer(path: Path, sha256: str) -> Tokenizer:
+def read_about(folder: Path) -> dict[str, object]:
+    """Return what stands in `about.json` beside a tokenizer, its hash among it; nothing where it is not there."""
+    try:
+        about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def open_tokenizer(path: Path, sha256: str, inside: bool = False) -> Tokenizer:
     """Return the tokenizer in a file, read once a process, ready to encode texts of unknown origin.
 
     A text that spells a special token, `<|endoftext|>`, has none: it is encoded as the plain text that it is. What the
     file says of truncating and padding is ignored.
 
+    Args:
+        path: of its `tokenizer.json`.
+        sha256: of that file.
+        inside: for what does not stand at the beginning of a text: nothing is put before it.
+
     Raises:
         RuntimeError: the file is not the one of that hash.
     """
-    return _open_once(path, sha256)
+    return _open_once(path, sha256, inside)
 
 
-@lru_cache(maxsize=2)
-def _open_once(path: Path, sha256: str) -> Tokenizer:
+@lru_cache(maxsize=4)
+def _open_once(path: Path, sha256: str, inside: bool) -> Tokenizer:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RuntimeError(f"{path} was replaced while the job ran")
-    return _parse(content)
+    return _parse(_without_prefix(content) if inside else content)
+
+
+def _without_prefix(content: bytes) -> bytes:
+    """Return a `tokenizer.json` without what puts a space, or the mark that stands for one, before a text."""
+    data = json.loads(content)
+    for step in _steps(data.get("normalizer"), "normalizers"):
+        if step.get("type") == "Prepend":
+            step["prepend"] = ""
+    for step in _steps(data.get("pre_tokenizer"), "pretokenizers"):
+        if step.get("type") == "Metaspace":
+            step.pop("add_prefix_space", None)  # as files of older versions say it
+            step["prepend_scheme"] = "never"
+        elif step.get("type") == "ByteLevel":
+            step["add_prefix_space"] = False
+    return json.dumps(data).encode()
+
+
+def _steps(step: object, within: str) -> list[dict[str, object]]:
+    """Return a step of a tokenizer, or those of a sequence of them."""
+    if not isinstance(step, dict):
+        return []
+    inner = step.get(within)
+    return [own for part in inner for own in _steps(part, within)] if isinstance(inner, list) else [step]
 
 
 def _parse(content: bytes) -> Tokenizer:
@@ -107,17 +145,6 @@ def _parse(content: bytes) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
     return tokenizer
-
-
-def _about(folder: Path, sha256: str) -> dict[str, str]:
-    """Return what stands beside a tokenizer, where it is about this one."""
-    try:
-        about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(about, dict) or about.get("sha256") != sha256:
-        return {}
-    return {name: value for name, value in about.items() if isinstance(value, str)}
 
 
 def _vocabulary_size(tokenizer: Tokenizer, file: Path) -> int:

@@ -1,18 +1,13 @@
-"""Which documents are held out for validation: by a hash of their normalised text, so exact duplicates stay together.
+"""Which documents of a corpus may be held out for validation: by a hash of their text, so equal texts stay together.
 
-scan     one task a file     documents that may be held out: their hashes are small enough
-choose   one task            those that are, by share or by count, with their MinHash band keys
-near     one task a file     which of these band keys a training document has, too
-settle   one task            held-out documents that share a band key with a training document go to training
+scan     one task a file     fingerprints of all texts, and documents whose hashes are small enough
+choose   one task a corpus   those that may be held out, by share or by count, with their fingerprints
 
-Band keys are those that the corpus was deduplicated with, from its published index. Two documents that share one may be
-near duplicates; whether they truly are is not asked: validation can spare them, and none is lost. A document that goes
-to training takes those with it that share a band key with it, and so on.
+Which of them are, and that no other source trains on them, is settled over all sources: see `disjoint.py`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,19 +23,22 @@ from pydantic import Field, model_validator
 from configs.load import StrictModel
 from curation.stage import Result
 from dedup.exact import document_hash
-from mixing.tokens.corpus_folder import read_batches
+from mixing.tokens.corpus_folder import read_batches, reading_table
+from mixing.tokens.fingerprints import BAND_KEYS, text_fingerprint
 from mixing.tokens.token_source import file_checksum
 
 _INDEX_ROWS = 20_000
 _HASHES = 2.0**64
-# A held-out document: the number of its file, its row there, its language, its hash, its band keys if it has some.
+# A document that may be held out: the number of its file, its row there, its language, its hash by which it is chosen,
+# the fingerprint of its text, its band keys if it has some.
 CANDIDATES = pa.schema(
     [
         pa.field("file", pa.int64(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("value", pa.uint64(), nullable=False),
-        pa.field("band_keys", pa.list_(pa.uint64())),
+        pa.field("fingerprint", pa.uint64(), nullable=False),
+        pa.field("band_keys", BAND_KEYS),
     ]
 )
 
@@ -85,29 +83,34 @@ class ScanShard:
 
 
 def scan_documents(payload: object, out: Path, scratch: Path) -> Result:
-    """Write `candidates.parquet`, and report the checksum of the file."""
+    """Write `candidates.parquet` and `hashes.npy`, the fingerprint of each text; report the checksums of the input."""
     assert isinstance(payload, ScanShard)
     details: dict[str, object] = {"checksum": file_checksum(payload.documents)}
     if payload.index is not None:
         details["index"] = file_checksum(payload.index)
     found = _Smallest(payload.config)
-    if payload.config is not None:
-        for number, (language, text) in enumerate(_documents(payload.documents, payload.language)):
-            found.add(language, xxhash.xxh3_64_intdigest(document_hash(text), payload.config.seed), number)
-    rows = sorted((row, language, value) for language, own in found.rows.items() for value, row in own)
-    keys = _band_keys(payload.index, np.array([row for row, _, _ in rows], dtype=np.int64))
+    hashes = np.zeros(pq.read_metadata(payload.documents).num_rows, dtype="<u8")
+    for number, (language, text) in enumerate(_documents(payload.documents, payload.language)):
+        digest = document_hash(text)
+        hashes[number] = text_fingerprint(digest)
+        if payload.config is not None:
+            found.add(language, xxhash.xxh3_64_intdigest(digest, payload.config.seed), number)
+    np.save(out / "hashes.npy", hashes)
+    entries = sorted((row, language, value) for language, own in found.rows.items() for value, row in own)
+    rows = np.array([row for row, _, _ in entries], dtype=np.int64)
     table = pa.table(
         [
             pa.array([payload.number] * len(rows), pa.int64()),
-            pa.array([row for row, _, _ in rows], pa.int64()),
-            pa.array([language for _, language, _ in rows], pa.string()),
-            pa.array([value for _, _, value in rows], pa.uint64()),
-            keys,
+            pa.array(rows),
+            pa.array([language for _, language, _ in entries], pa.string()),
+            pa.array([value for _, _, value in entries], pa.uint64()),
+            pa.array(hashes[rows]),
+            _band_keys(payload.index, rows),
         ],
         schema=CANDIDATES,
     )
     pq.write_table(table, out / "candidates.parquet", compression="zstd")
-    return Result({"documents": pq.read_metadata(payload.documents).num_rows, "candidates": len(rows)}, details)
+    return Result({"documents": len(hashes), "candidates": len(rows)}, details)
 
 
 class _Smallest:
@@ -141,20 +144,14 @@ def _documents(path: Path, language: str) -> Iterator[tuple[str, str]]:
 def _band_keys(index: Path | None, rows: NDArray[np.int64]) -> pa.Array:
     """Return the band keys of some rows of an index, rising; null where there are none."""
     if index is None:
-        return pa.nulls(len(rows), CANDIDATES.field("band_keys").type)
-    found = [keys.take(pa.array(rows[own] - start)) for start, own, keys in _index_batches(index, rows)]
-    return pa.concat_arrays([pa.array([], CANDIDATES.field("band_keys").type), *found])
-
-
-def _index_batches(index: Path, rows: NDArray[np.int64]) -> Iterator[tuple[int, slice, pa.Array]]:
-    """Yield for each batch of an index its first row, which of `rows`, rising, are in it, and its band keys."""
-    start = 0
-    with pq.ParquetFile(index) as table:
+        return pa.nulls(len(rows), BAND_KEYS)
+    found, start = [pa.array([], BAND_KEYS)], 0
+    with reading_table(index), pq.ParquetFile(index) as table:
         for batch in table.iter_batches(_INDEX_ROWS, columns=["band_keys"]):
-            keys = batch.column(0).cast(CANDIDATES.field("band_keys").type)
             first, last = np.searchsorted(rows, (start, start + batch.num_rows)).tolist()
-            yield start, slice(first, last), keys
+            found.append(batch.column(0).cast(BAND_KEYS).take(pa.array(rows[first:last] - start)))
             start += batch.num_rows
+    return pa.concat_arrays(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +168,7 @@ class ChooseShard:
 
 
 def choose_documents(payload: object, out: Path, scratch: Path) -> Result:
-    """Write `chosen.parquet`, by file and row, and `keys.npy`, their band keys, rising. Memory: the candidates'."""
+    """Write `chosen.parquet`, by file and row, and `keys.npy`, their fingerprints, rising. Memory: the candidates'."""
     assert isinstance(payload, ChooseShard)
     table = pa.concat_tables([pq.read_table(path, schema=CANDIDATES) for path in payload.candidates])
     kept = np.ones(table.num_rows, dtype=np.bool_)
@@ -183,90 +180,13 @@ def choose_documents(payload: object, out: Path, scratch: Path) -> Result:
             kept &= ~own | (values <= border)
     table = table.filter(pa.array(kept))
     pq.write_table(table, out / "chosen.parquet", compression="zstd")
-    np.save(out / "keys.npy", np.unique(_flat_keys(table)[0]))
+    np.save(out / "keys.npy", np.unique(chosen_fingerprints(table)[0]))
     return Result({"chosen": table.num_rows})
 
 
-def _flat_keys(table: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return the band keys of all rows, and the row that each is of."""
+def chosen_fingerprints(table: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the fingerprints of rows of `CANDIDATES`, and the row that each is of."""
     lists = table["band_keys"].combine_chunks()
-    return lists.flatten().to_numpy(), pc.list_parent_indices(lists).to_numpy()
-
-
-@dataclass(frozen=True, slots=True)
-class NearShard:
-    """The payload of one task that looks for band keys of held-out documents among the training documents of a file.
-
-    Attributes:
-        index: of the file.
-        number: of the file in the corpus.
-        chosen: what `choose_documents` wrote: documents and keys.
-    """
-
-    index: Path
-    number: int
-    chosen: tuple[Path, Path]
-
-
-def find_near(payload: object, out: Path, scratch: Path) -> Result:
-    """Write `hits.npy`: the keys that a training document of the file has, rising."""
-    assert isinstance(payload, NearShard)
-    chosen = pq.read_table(payload.chosen[0], schema=CANDIDATES)
-    rows = chosen["row"].to_numpy()[chosen["file"].to_numpy() == payload.number]
-    keys = np.load(payload.chosen[1])
-    hit = np.zeros(len(keys), dtype=np.bool_)
-    for start, own, lists in _index_batches(payload.index, rows):
-        training = np.ones(len(lists), dtype=np.bool_)
-        training[rows[own] - start] = False
-        found = lists.filter(pa.array(training)).flatten().to_numpy()
-        hit[np.searchsorted(keys, found[_is_in(found, keys)])] = True
-    np.save(out / "hits.npy", keys[hit])
-    return Result({"hits": int(hit.sum())})
-
-
-@dataclass(frozen=True, slots=True)
-class SettleShard:
-    """The payload of the task that settles which documents are held out.
-
-    Attributes:
-        chosen: the documents chosen.
-        hits: files of band keys that training documents have.
-    """
-
-    chosen: Path
-    hits: tuple[Path, ...]
-
-
-def settle_documents(payload: object, out: Path, scratch: Path) -> Result:
-    """Write `held_out.npy`, file and row of each held-out document, and report how many were moved to training."""
-    assert isinstance(payload, SettleShard)
-    table = pq.read_table(payload.chosen, schema=CANDIDATES)
-    keys, parents = _flat_keys(table)
-    training = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *map(np.load, payload.hits)]))
-    moved = np.zeros(table.num_rows, dtype=np.bool_)
-    while True:
-        found = parents[_is_in(keys, training) & ~moved[parents]]
-        if not len(found):
-            break
-        moved[found] = True
-        training = np.unique(np.concatenate((training, keys[moved[parents]])))
-    kept = table.filter(pa.array(~moved))
-    np.save(out / "held_out.npy", np.column_stack([kept["file"].to_numpy(), kept["row"].to_numpy()]))
-    languages = np.array(table["language"].to_pylist(), dtype=np.str_)
-    details: dict[str, object] = {"moved": dict(sorted(Counter(languages[moved].tolist()).items()))}
-    counts = {"held_out": kept.num_rows, "moved": int(moved.sum()), "without_keys": kept["band_keys"].null_count}
-    return Result(counts, details)
-
-
-def held_out_rows(path: Path, number: int) -> NDArray[np.int64]:
-    """Return the rows of a file that are held out, rising, from what `settle_documents` wrote."""
-    places = np.load(path)
-    return np.sort(places[places[:, 0] == number, 1])
-
-
-def _is_in(values: NDArray[np.uint64], rising: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return whether each value is among others that rise."""
-    if not len(rising):
-        return np.zeros(len(values), dtype=np.bool_)
-    place = np.minimum(np.searchsorted(rising, values), len(rising) - 1)
-    return np.asarray(rising[place] == values)
+    keys, parents = lists.flatten().to_numpy(), pc.list_parent_indices(lists).to_numpy()
+    texts = table["fingerprint"].to_numpy()
+    return np.concatenate((texts, keys)), np.concatenate((np.arange(table.num_rows), parents))

@@ -204,7 +204,8 @@ def in2x_tokens(tokens: Path) -> None:
 def sample_tokens(tokens: Path) -> None:
     """Of about the size of the sample crawl's corpora."""
     for name, there in (("el", 12_000), ("kk", 4_000), ("tr", 7_000), ("el-en", 14_000)):
-        write_source(tokens, name, [[{**row, "metrics.words": 60.0} for row in even_rows(20, there)]])
+        rows: list[Row] = [{**row, "metrics.words": 150.0 + 5 * n} for n, row in enumerate(even_rows(20, there))]
+        write_source(tokens, name, [rows])
 
 
 TOKENS: dict[str, Callable[[Path], None]] = {

@@ -334,6 +334,9 @@ def test_state_is_refused_where_it_says_nothing_about_the_documents() -> None:
         (("mixture", "waiting"), [[7, 0, 0, 0, 1]], "a source that does not exist"),
         (("sequences",), None, "sequences"),
         (("unknown",), 1, "unknown"),
+        (("format",), 1, "has the format 1, and 2 is what can be read here"),
+        (("format",), None, "has the format None, and 2 is what can be read here"),
+        (("sources", "el", "slice_of"), 3, "sources.el.slice_of"),
     ],
 )
 def test_a_damaged_state_is_one_clear_line(path: tuple[str, ...], value: object, said: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,8 +52,11 @@ def test_from_corpora_to_a_token_and_back(app: typer.Typer, tmp_path: Path) -> N
     assert (f"el: {moved:,} documents that were to be held out went to training" in printed) == (moved > 0)
     assert "is up to date: every byte was compared" in call(app, "tokens", *wanted)
     config.write_text("validation: {share: 0.9}\nbpe: {vocabulary_size: 300}\n")
-    turkish = ("--corpus", f"{tmp_path}/corpora/tr", "--out", tmp_path / "tokens")
-    assert "no TOKENIZER" not in call(app, "tokens", *turkish)
+    turkish = ("--corpus", f"{tmp_path}/corpora/tr", "--out", tmp_path / "tokens", "--config", config)
+    config.write_text("validation: null\nbpe: {vocabulary_size: 300}\n")
+    printed = call(app, "tokens", *turkish)
+    assert "no TOKENIZER" not in printed
+    assert "near duplicates between sources are known in part only: tr have no band keys" in printed
     assert (tmp_path / "tokens" / "tr" / "tokens.json").is_file()
     told = call(app, "where", "--token", "el/00000-00000:5", "--tokens", tmp_path / "tokens")
     assert "https://example.org/0/" in told
@@ -69,6 +74,67 @@ def test_a_tokenizer_of_ones_own(app: typer.Typer, tmp_path: Path) -> None:
     source = load_token_source(tmp_path / "t" / "el")
     assert (source.tokenizer.name, source.tokenizer.eod_id) == ("byte-level-bpe-290", 0)
     assert json.loads((tmp_path / "t" / "tokenizer" / "about.json").read_text())["eod"] == "</s>"
+
+
+def test_other_settings_train_another_tokenizer_or_are_refused(app: typer.Typer, tmp_path: Path) -> None:
+    """The tokenizer that was trained by default is never kept for a configuration that asks for another one."""
+    corpus, out = ("--corpus", write_corpus(tmp_path / "el", [TEXTS])), ("--out", tmp_path / "tokens")
+    config, about = tmp_path / "tokens.yaml", tmp_path / "tokens" / "tokenizer" / "about.json"
+    config.write_text("validation: null\nbpe: {vocabulary_size: 300}\n")
+    call(app, "tokens", *corpus, *out, "--config", config)
+    before = about.read_bytes()
+    assert "is up to date" in call(app, "tokens", *corpus, *out, "--config", config)
+    for changed, message in (
+        ("bpe: {vocabulary_size: 305}", "vocabulary_size 300, not 305"),
+        ("bpe: {vocabulary_size: 300, seed: 2}", "seed 1, not 2"),
+        ('eod: "</s>"\nbpe: {vocabulary_size: 300}', "eod '<|endoftext|>', not '</s>'"),
+    ):
+        config.write_text(f"validation: null\n{changed}\n")
+        with pytest.raises(UserError, match=re.escape(message)) as caught:
+            call(app, "tokens", *corpus, *out, "--config", config)
+        assert "el in" in str(caught.value)
+        assert f"TOKENIZER={tmp_path}/tokens/tokenizer" in str(caught.value)
+        assert about.read_bytes() == before
+    config.write_text("validation: null\nbpe: {vocabulary_size: 305}\n")
+    kept = ("--tokenizer", tmp_path / "tokens" / "tokenizer")
+    call(app, "tokens", *corpus, *out, "--config", config, *kept)
+    assert load_token_source(tmp_path / "tokens" / "el").tokenizer.name == "byte-level-bpe-300"
+    assert about.read_bytes() == before
+    shutil.rmtree(tmp_path / "tokens" / "el")  # nothing uses it any more
+    printed = call(app, "tokens", *corpus, *out, "--config", config)
+    assert "the tokenizer there was trained with other settings: training a byte-level BPE of 305 tokens" in printed
+    assert load_token_source(tmp_path / "tokens" / "el").tokenizer.name == "byte-level-bpe-305"
+
+
+def test_a_tokenizer_that_was_given_is_kept_whatever_the_settings(app: typer.Typer, tmp_path: Path) -> None:
+    corpus, config = ("--corpus", write_corpus(tmp_path / "el", [TEXTS])), tmp_path / "tokens.yaml"
+    config.write_text("validation: null\nbpe: {vocabulary_size: 290}\n")
+    call(app, "tokenizer", *corpus, "--out", tmp_path / "made", "--config", config)
+    out = ("--out", tmp_path / "tokens")
+    call(app, "tokens", *corpus, *out, "--tokenizer", tmp_path / "made", "--config", config)
+    config.write_text("validation: null\nbpe: {vocabulary_size: 301}\n")
+    call(app, "tokens", *corpus, *out, "--config", config)
+    assert load_token_source(tmp_path / "tokens" / "el").tokenizer.name == "byte-level-bpe-290"
+
+
+def test_what_was_left_out_is_said(app: typer.Typer, tmp_path: Path) -> None:
+    config = tmp_path / "tokens.yaml"
+    config.write_text("validation: {share: 0.3}\nbpe: {vocabulary_size: 300}\n")
+    for name, texts in (("el", TEXTS), ("again", [*TEXTS, "Κάτι άλλο, που δεν υπάρχει πουθενά."])):
+        folder = write_corpus(tmp_path / name, [texts], minhash=False)
+        printed = call(app, "tokens", "--corpus", folder, "--out", tmp_path / "tokens", "--config", config)
+        config.write_text("validation: null\nbpe: {vocabulary_size: 300}\n")
+    held_out = load_token_source(tmp_path / "tokens" / "el").validation.documents
+    left_out = load_token_source(tmp_path / "tokens" / "again").left_out
+    assert left_out == {"el": held_out} != {"el": 0}
+    assert f"again: {held_out} documents were left out" in printed
+    path = tmp_path / "tokens" / "el" / "tokens.json"
+    content = json.loads(path.read_text())
+    del content["other_files"]
+    path.write_text(json.dumps(content))
+    folder = write_corpus(tmp_path / "third", [["Το τρίτο κείμενο.", "Το τέταρτο κείμενο."]])
+    printed = call(app, "tokens", "--corpus", folder, "--out", tmp_path / "tokens", "--config", config)
+    assert "el: made by an earlier version" in printed
 
 
 def test_mistakes_are_the_users(app: typer.Typer, tmp_path: Path) -> None:

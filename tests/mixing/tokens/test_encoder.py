@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from mixing.tokens import encoder as module
 from mixing.tokens.encoder import Encoder
-from mixing.tokens.tokenizer_file import find_tokenizer
+from mixing.tokens.tokenizer_file import find_tokenizer, open_tokenizer
 from tests.curation.peak import peak_growth_mb
 from tests.strategies import WORDS
 
@@ -126,6 +127,72 @@ def test_a_run_without_borders_loses_no_character(
     tokens = encode(bytes_encoder, text)
     assert bytes_encoder._tokenizer.decode(tokens[:-1]) == text
     assert tokens[-1] == 0
+
+
+def metaspace() -> Tokenizer:
+    """As mT5 and XLM-R: `▁` stands for a space, and before every text."""
+    tokenizer = unigram()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    return tokenizer
+
+
+def prepending_bpe() -> Tokenizer:
+    tokenizer = undivided_bpe()
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    return tokenizer
+
+
+@pytest.mark.parametrize("kind", [metaspace, prepending_bpe])
+@pytest.mark.parametrize("text", ["a" * 4_000, "αβ" * 2_000, "a" * 2_500 + TEXT[:1_500].strip() + "e" * 2_500])
+def test_nothing_is_put_behind_a_cut(
+    kind: Callable[[], Tokenizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The whole text in one go is the oracle: it has the mark before its beginning, and nowhere else."""
+    encoder = make(kind(), tmp_path)
+    plain = encoder._tokenizer
+    text = " ".join(text.split())
+    known = plain.decode(encode(encoder, text)[:-1])
+    monkeypatch.setattr(module, "WINDOW_CHARS", 1_000)
+    monkeypatch.setattr(module, "OVERLAP_CHARS", 100)
+    tokens = encode(encoder, text)
+    assert plain.decode(tokens[:-1]) == known
+    marks = sum((plain.id_to_token(token) or "").count("▁") for token in tokens)
+    assert marks == 1 + text.count(" ")
+    assert encoder.place(text, len(tokens) - 2)[1] == len(text)
+
+
+@pytest.mark.parametrize(
+    ("part", "step"),
+    [
+        ("pre_tokenizer", {"type": "Metaspace", "replacement": "▁", "add_prefix_space": True}),
+        ("pre_tokenizer", {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}),
+        (
+            "pre_tokenizer",
+            {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {"type": "WhitespaceSplit"},
+                    {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+                ],
+            },
+        ),
+        ("normalizer", {"type": "Prepend", "prepend": "▁"}),
+        ("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Prepend", "prepend": "▁"}]}),
+    ],
+)
+def test_a_text_that_goes_on_has_no_mark_before_it(tmp_path: Path, part: str, step: dict[str, object]) -> None:
+    letters = {letter: number for number, letter in enumerate([EOD, "▁", "Ġ", "a", "b"])}
+    tokenizer = Tokenizer(models.BPE(letters, []))
+    tokenizer.add_special_tokens([EOD])
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(tokenizer.to_str()), part: step}))
+    sha256 = find_tokenizer(path, EOD).sha256
+    told = [
+        open_tokenizer(path, sha256, inside).encode("ab", add_special_tokens=False).tokens for inside in (False, True)
+    ]
+    assert told[0][0] in "▁Ġ"
+    assert told[0][1:] == told[1] == ["a", "b"]
 
 
 def test_each_text_ends_once_whatever_the_batches(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from configs.errors import UserError
 from mixing.tokens.indexed import IndexedReader, IndexedWriter, index_bytes, shard_paths, token_type
+from tests.curation.peak import peak_growth_mb
 
 DTYPES: list[Literal["uint16", "int32"]] = ["uint16", "int32"]
 SEQUENCES = st.lists(st.lists(st.integers(0, 65_499), max_size=9), max_size=9)
@@ -183,8 +184,56 @@ def test_a_damaged_index_is_refused(tmp_path: Path, place: int, replacement: byt
         IndexedReader(tmp_path / "shard")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["bin", "idx"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, ending: str) -> None:
     write(tmp_path / "shard", [[1]])
+    path = tmp_path / f"shard.{ending}"
+    path.unlink()
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"cannot read .*shard\.{ending}: .*; run `make tokens` again") as caught:
+            IndexedReader(tmp_path / "shard")
+        assert "\n" not in str(caught.value)
+        path.mkdir(exist_ok=True)  # a folder in its place
+
+
+@pytest.mark.parametrize(
+    ("replacement", "message"), [(None, "cannot read"), (b"", "cannot read"), (b"123", "replaced")]
+)
+def test_tokens_that_go_after_opening_are_named(tmp_path: Path, replacement: bytes | None, message: str) -> None:
+    write(tmp_path / "shard", [[1, 2]])
+    reader = IndexedReader(tmp_path / "shard")
     (tmp_path / "shard.bin").unlink()
-    with pytest.raises(UserError, match=r"shard\.bin"):
+    if replacement is not None:
+        (tmp_path / "shard.bin").write_bytes(replacement)
+    with pytest.raises(UserError, match=rf"{message}.*|.*{message}") as caught:
+        reader.sequence(0)
+    assert "shard.bin" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(34 + 4, -1), (34 + 4, 1 << 30), (34 + 12 + 8, -8), (34 + 12 + 8, 1 << 62)]
+)
+def test_damage_inside_an_index_is_found(tmp_path: Path, place: int, value: int) -> None:
+    write(tmp_path / "shard", [[1, 2], [3, 4], [5, 6]])
+    path = tmp_path / "shard.idx"
+    content = bytearray(path.read_bytes())
+    size = 4 if place < 34 + 12 else 8
+    content[place : place + size] = value.to_bytes(size, "little", signed=True)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"shard\.idx points outside shard\.bin"):
         IndexedReader(tmp_path / "shard")
+
+
+def test_opening_a_large_index_takes_no_memory_for_its_documents(tmp_path: Path) -> None:
+    """An index of 10 million empty documents, 200 MB: mapped or read as a whole it would stay in memory."""
+    count = 10_000_000
+    path = tmp_path / "shard.idx"
+    with path.open("wb") as file:
+        file.write(struct.pack("<9sQBQQ", b"MMIDIDX\x00\x00", 1, 8, count, count + 1))
+        file.truncate(index_bytes(count))
+        file.seek(-8, 2)
+        file.write(struct.pack("<q", count))
+    (tmp_path / "shard.bin").touch()
+    code = "reader = IndexedReader(Path(sys.argv[1])); assert len(reader) == 10_000_000"
+    start = "import sys\nfrom pathlib import Path\nfrom mixing.tokens.indexed import IndexedReader\n"
+    assert peak_growth_mb(start, code, str(tmp_path / "shard")) < 20

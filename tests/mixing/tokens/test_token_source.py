@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 
 from configs.errors import UserError
 from mixing.tokens.indexed import IndexedWriter
-from mixing.tokens.token_source import TokenSource, documents_path, file_checksum, load_token_source
+from mixing.tokens.probe import file_probe
+from mixing.tokens.token_source import TokenSource, check_files, documents_path, file_checksum, load_token_source
 
 NAMES = ("00000-00000", "validation/00000-00000")
 
@@ -31,7 +33,15 @@ def write(folder: Path) -> Path:
         documents_path(folder / name).write_text(f"documents of {split}")
         sums = [file_checksum(folder / f"{name}.{kind}") for kind in ("bin", "idx", "documents.parquet")]
         checksums = dict(zip(("bin_checksum", "idx_checksum", "documents_checksum"), sums, strict=True))
-        shards.append({"name": name, "split": split, "sequences": 2, "tokens": 8, "bin_bytes": 16, **checksums})
+        paths = [folder / f"{name}.{kind}" for kind in ("bin", "idx", "documents.parquet")]
+        probes = dict(zip(("bin_probe", "idx_probe", "documents_probe"), map(file_probe, paths), strict=True))
+        shard = {"name": name, "split": split, "sequences": 2, "tokens": 8, "bin_bytes": 16, **checksums}
+        shards.append({**shard, "documents_bytes": paths[2].stat().st_size, **probes})
+    others = []
+    for name in ("fingerprints/train/00000-00000.npy", "left_out.parquet"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+        others.append({"name": name, "checksum": file_checksum(folder / name), "probe": file_probe(folder / name)})
     totals = {"documents": 2, "tokens": 8, "words": 4, "characters": 20, "utf8_bytes": 30}
     content = {
         "source": "el",
@@ -39,6 +49,7 @@ def write(folder: Path) -> Path:
         "tokenizer": {"sha256": "0" * 64, "name": "x", "vocabulary_size": 300, "eod_id": 0, "dtype": "uint16"},
         "corpus": {"folder": "/corpora/el", "summary_sha256": "1" * 64, "files": {"00000-00000.parquet": "2" * 32}},
         "shards": shards,
+        "other_files": others,
         **totals,
         "validation": {**totals, "moved_to_training": {"el": 1}, "not_compared": 0},
         "fertility": {"el": {"tokens_per_word": 1.5, "tokens_per_byte": None}},
@@ -79,18 +90,79 @@ def test_a_rewritten_file_is_refused_and_named(folder: Path, name: str, ending: 
     path = folder / f"{name}.{ending}"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
-    path.write_bytes(content)
-    source.verify(deep=False)  # the same size
-    with pytest.raises(UserError, match="is not the file that `make tokens` wrote") as caught:
-        source.verify(deep=True)
-    assert str(path) in str(caught.value)
-    if ending != "documents.parquet":
-        path.write_bytes(content + b"\0")
+    shard = source.shards[NAMES.index(name)]
+    path.write_bytes(content)  # the same size
+    looks: list[Callable[[], object]] = [
+        partial(check_files, source),
+        partial(check_files, source, deep=True),
+        partial(source.open, shard),
+    ]
+    for look in looks:
+        with pytest.raises(UserError, match="is not the file that `make tokens` wrote") as caught:
+            look()
+        assert str(path) in str(caught.value)
+    path.write_bytes(content + b"\0")
+    for look in looks:
         with pytest.raises(UserError, match="is not the file"):
-            source.verify(deep=False)
+            look()
     path.unlink()
-    with pytest.raises(UserError, match="cannot read"):
+    for look in looks:
+        with pytest.raises(UserError, match="cannot read") as caught:
+            look()
+        assert str(path) in str(caught.value)
+    path.mkdir()
+    with pytest.raises(UserError, match=r"is not the file|cannot read"):
         source.verify(deep=False)
+
+
+@pytest.mark.parametrize("name", ["fingerprints/train/00000-00000.npy", "left_out.parquet"])
+def test_other_files_are_compared_too(folder: Path, name: str) -> None:
+    source = load_token_source(folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[::-1])
+    with pytest.raises(UserError, match="is not the file") as caught:
+        check_files(source)
+    assert str(folder / name) in str(caught.value)
+    check_files(source, shards=source.shards)
+    (folder / name).unlink()
+    with pytest.raises(UserError, match="cannot read"):
+        check_files(source)
+
+
+def test_the_size_of_a_table_is_compared_where_no_probe_was_written(folder: Path) -> None:
+    change(folder, lambda content: [shard.pop("documents_probe") for shard in content["shards"]])  # type: ignore[attr-defined]
+    path = documents_path(folder / NAMES[0])
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(UserError, match="is not the file"):
+        load_token_source(folder).verify(deep=False)
+
+
+def test_a_folder_of_an_earlier_version_is_read(folder: Path) -> None:
+    """It has no probes and no fingerprints: sizes and checksums are compared as before."""
+
+    def forget(content: dict[str, object]) -> None:
+        del content["other_files"]
+        for shard in content["shards"]:  # type: ignore[attr-defined]
+            for name in ("documents_bytes", "bin_probe", "idx_probe", "documents_probe"):
+                del shard[name]
+
+    change(folder, forget)
+    source = load_token_source(folder)
+    source.verify(deep=True)
+    assert source.fingerprints is None
+    path = folder / f"{NAMES[0]}.bin"
+    path.write_bytes(path.read_bytes()[::-1])
+    source.verify(deep=False)
+    with pytest.raises(UserError, match="is not the file"):
+        source.verify(deep=True)
+
+
+def test_fingerprints_are_known_by_all_of_their_files(folder: Path) -> None:
+    source = load_token_source(folder)
+    assert source.fingerprint_paths("train") == [folder / "fingerprints/train/00000-00000.npy"]
+    assert source.fingerprint_paths("validation") == []
+    change(folder, lambda content: content["other_files"][0].update(checksum="0" * 32))  # type: ignore[index]
+    assert load_token_source(folder).fingerprints != source.fingerprints
 
 
 def test_a_shard_with_other_documents_is_not_opened(folder: Path) -> None:
@@ -98,9 +170,8 @@ def test_a_shard_with_other_documents_is_not_opened(folder: Path) -> None:
     with IndexedWriter(folder / NAMES[0], "uint16") as writer:
         for length in (4, 4):
             writer.add(np.arange(length))
-    source.open(source.shards[0])  # as long, of as many: only a deep look tells
-    with pytest.raises(UserError, match="is not the file"):
-        source.verify(deep=True)
+    with pytest.raises(UserError, match="is not the file"):  # as long, of as many: only the bytes tell
+        source.open(source.shards[0])
     with IndexedWriter(folder / NAMES[0], "uint16") as writer:
         writer.add(np.arange(8))
     with pytest.raises(UserError, match="is not the file"):
@@ -122,6 +193,8 @@ EDITS: list[tuple[Callable[[dict[str, object]], object], str]] = [
     (lambda content: content["shards"][0].update(name="../../etc/passwd"), r"shards\.0\.name"),  # type: ignore[index]
     (lambda content: content["shards"][0].update(name="/etc/passwd"), r"shards\.0\.name"),  # type: ignore[index]
     (lambda content: content["shards"][0].update(name="validation/.."), r"shards\.0\.name"),  # type: ignore[index]
+    (lambda content: content["other_files"][0].update(name="fingerprints/train/../../x.npy"), "other_files"),  # type: ignore[index]
+    (lambda content: content["other_files"][0].update(name="/etc/passwd"), "other_files"),  # type: ignore[index]
 ]
 
 

@@ -1,30 +1,17 @@
-"""What is held out: by the text alone, equal texts together, and nothing that shares a band key with training."""
+"""What is held out of a corpus: by the text alone, equal texts together, and nothing that is near a training text."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import UserError
 from configs.load import validate_config
-from curation.schema import DOCUMENTS, INDEX
-from mixing.tokens.validation import (
-    ChooseShard,
-    NearShard,
-    ScanShard,
-    SettleShard,
-    ValidationConfig,
-    choose_documents,
-    find_near,
-    held_out_rows,
-    scan_documents,
-    settle_documents,
-)
+from mixing.tokens.validation import ValidationConfig
+from tests.mixing.tokens.divided import MadeCorpus, divide
 
 Files = list[list[str]]
 Keys = list[list[list[int] | None]]
@@ -34,36 +21,7 @@ def hold_out(
     folder: Path, files: Files, config: ValidationConfig, keys: Keys | None = None, languages: Files | None = None
 ) -> list[list[int]]:
     """Run all tasks, and return the rows of each file that are held out."""
-    scanned, indexes = [], []
-    for number, texts in enumerate(files):
-        documents, index = folder / f"d{number}.parquet", folder / f"i{number}.parquet"
-        named = languages[number] if languages is not None else ["el"] * len(texts)
-        schema = pa.schema([DOCUMENTS.field(name) for name in ("id", "text", "language")])
-        columns = {"id": [f"{number}-{row}" for row in range(len(texts))], "text": texts, "language": named}
-        pq.write_table(pa.table(columns, schema=schema), documents, row_group_size=2)
-        if keys is not None:
-            own = pa.array(keys[number], INDEX.field("band_keys").type)
-            pq.write_table(pa.table({"band_keys": own}), index, row_group_size=3)
-        indexes.append(index if keys is not None else None)
-        out = _folder(folder / f"scan{number}")
-        scan_documents(ScanShard(documents, indexes[-1], number, "el", config), out, out)
-        scanned.append(out / "candidates.parquet")
-    chosen = _folder(folder / "choose")
-    choose_documents(ChooseShard(tuple(scanned), config), chosen, chosen)
-    hits = []
-    for number, own_index in enumerate(indexes):
-        if own_index is not None:
-            out = _folder(folder / f"near{number}")
-            find_near(NearShard(own_index, number, (chosen / "chosen.parquet", chosen / "keys.npy")), out, out)
-            hits.append(out / "hits.npy")
-    settled = _folder(folder / "settle")
-    settle_documents(SettleShard(chosen / "chosen.parquet", tuple(hits)), settled, settled)
-    return [held_out_rows(settled / "held_out.npy", number).tolist() for number in range(len(files))]
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir()
-    return path
+    return divide(folder, [MadeCorpus("el", files, keys, languages)], config)["el"].held_out
 
 
 TEXTS = st.sampled_from(["α β", "Α  β", "γ", "δ ε", "ζ", "η θ", "ι", ""]) | st.text(max_size=3)
@@ -75,7 +33,7 @@ CONFIGS = st.builds(ValidationConfig, share=st.sampled_from([0.01, 0.3, 0.7]), s
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(FILES, CONFIGS)
 def test_equal_texts_are_on_one_side(
     tmp_path_factory: pytest.TempPathFactory, files: Files, config: ValidationConfig
@@ -92,7 +50,7 @@ def test_equal_texts_are_on_one_side(
         assert wanted <= sum(map(len, rows)) < wanted + max(last, 1)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(FILES, CONFIGS)
 def test_files_and_their_order_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory, files: Files, config: ValidationConfig
@@ -109,7 +67,7 @@ BANDS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(BANDS, CONFIGS)
 def test_no_held_out_document_shares_a_band_key_with_training(
     tmp_path_factory: pytest.TempPathFactory, keys: Keys, config: ValidationConfig
@@ -146,7 +104,7 @@ def test_a_number_of_documents_is_that_of_each_language(tmp_path: Path) -> None:
 
 def test_another_seed_holds_out_others(tmp_path: Path) -> None:
     texts = [[f"{number}" for number in range(200)]]
-    found = [hold_out(_folder(tmp_path / str(n)), texts, ValidationConfig(share=0.1, seed=n)) for n in (1, 2)]
+    found = [hold_out(tmp_path / str(n), texts, ValidationConfig(share=0.1, seed=n)) for n in (1, 2)]
     assert found[0] != found[1]
 
 

@@ -143,6 +143,10 @@ def test_tokens_that_were_replaced_are_refused(own: Path) -> None:
     with IndexedWriter(source.prefix(source.shards[0]), "uint16") as writer:
         for sequence in sequences:
             writer.add(sequence)
+    with pytest.raises(UserError, match="is not the file that `make tokens` wrote"):
+        find_place(own / "tokens", WANTED, own / "el")
+    path = source.folder / "tokens.json"  # a probe need not see each byte: as if it had not seen this one
+    path.write_text(path.read_text().replace('"bin_probe"', '"other"').replace('"idx_probe"', '"another"'))
     with pytest.raises(UserError, match="does not hold the tokens of"):
         find_place(own / "tokens", WANTED, own / "el")
 

@@ -1,0 +1,52 @@
+"""Sources that stand in a folder of tokens already: which of them may stay, as far as the others are concerned.
+
+Any two sources were compared when the later one was made (`disjoint.py`), or both together: `tokens.json` says with
+what state of which sources. That is how a folder that was copied from elsewhere, or a command that was killed while it
+published, is found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from mixing.tokens.token_source import TOKENS_FILE, TokenSource, load_token_source
+
+
+def finished_sources(out: Path) -> dict[str, TokenSource]:
+    """Return the finished sources of a folder of tokens, by the names of their folders.
+
+    Raises:
+        UserError: a `tokens.json` is damaged.
+    """
+    paths = sorted(path.parent for path in out.glob(f"*/{TOKENS_FILE}"))
+    return {path.name: load_token_source(path) for path in paths if not path.name.startswith(".")}
+
+
+def are_compared(first: TokenSource, second: TokenSource) -> bool:
+    """Return whether two sources, as they are, were compared; those without fingerprints cannot be, and count so."""
+    prints = first.fingerprints, second.fingerprints
+    return (
+        None in prints
+        or first.compared_with.get(second.folder.name) == prints[1]
+        or second.compared_with.get(first.folder.name) == prints[0]
+    )
+
+
+def settled_sources(
+    current: Mapping[str, TokenSource], standing: Mapping[str, TokenSource], wanted: Collection[str]
+) -> dict[str, TokenSource]:
+    """Return which sources need not be made again.
+
+    Args:
+        current: those that are of their corpora as they are now, by folder.
+        standing: all that stand in the folder, these among them.
+        wanted: names of the folders that the command makes.
+    """
+    return {
+        name: own
+        for name, own in current.items()
+        if all(are_compared(own, other) for other_name, other in standing.items() if other_name != name)
+        # Made together with one that is not there: the command was killed before that one was published.
+        and not any(other in wanted and other not in standing for other in own.compared_with)
+    }
