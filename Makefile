@@ -42,6 +42,7 @@ MIX ?=
 MIXTURES ?= mixtures
 CHECK ?=
 TRAINER ?=
+CHECKPOINTS ?=
 A ?=
 B ?=
 RENDER ?=
@@ -133,9 +134,9 @@ mixture: $(STAMP)
 	@$(RUN) $(PY) -m mixing mixture --mix $(call verbatim,MIX) --tokens $(call verbatim,TOKENS) --out $(call verbatim,MIXTURES) $(if $(CHECK),--check)
 
 export: $(STAMP)
-	$(call need,MIX TRAINER,MIX=<mixture folder> TRAINER=megatron|nanotron [OUT=<folder>])
+	$(call need,MIX TRAINER,MIX=<mixture folder> TRAINER=megatron|nanotron [OUT=<folder>] [CHECKPOINTS=<folder>])
 	@$(RUN) $(PY) -m mixing export --mix $(call verbatim,MIX) --trainer $(call verbatim,TRAINER) \
-		$(if $(filter file,$(origin OUT)),,--out $(call verbatim,OUT))
+		$(if $(filter file,$(origin OUT)),,--out $(call verbatim,OUT)) $(if $(CHECKPOINTS),--checkpoints $(call verbatim,CHECKPOINTS))
 
 mixdiff: $(STAMP)
 	$(call need,A B,A=<mixture> B=<mixture>)

@@ -180,7 +180,7 @@ def fill(weights: Mapping[str, Fraction], caps: Mapping[str, int | None], total:
     """Spread `total` in proportion to weights, where nobody gets more than their cap.
 
     What a cap takes away falls on the others in proportion. With equal weights this is UniMax (Chung et al. 2023, arXiv
-    2304.09151, algorithm 1). Where the caps sum to less than `total`, everyone gets their cap, so the sum is smaller.
+    2304.09151). Where the caps sum to less than `total`, everyone gets their cap, so the sum is smaller.
     """
     got = {name: Fraction(0) for name in weights}
     rest, weight_left = Fraction(total), sum(weights.values(), Fraction(0))
