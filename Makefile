@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup corpus parallel tell pivot tokens tokenizer where mixture mixdiff export languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
+.PHONY: help setup cpt corpus parallel tell pivot tokens tokenizer where mixture mixdiff export languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
 
 # LANG is also the locale variable of every shell. As the language of a job it counts only when it stands on make's own
 # command line; what make starts gets the locale that make itself was started with.
@@ -11,7 +11,7 @@ endif
 unexport LANG
 MAKEOVERRIDES :=
 LOCALE := $(shell printf '%s' "$$LANG")
-RUN := env $(if $(LOCALE),LANG=$(LOCALE),-u LANG)
+WITH_LOCALE := env $(if $(LOCALE),LANG=$(LOCALE),-u LANG)
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,10 @@ MIXTURES ?= mixtures
 CHECK ?=
 TRAINER ?=
 CHECKPOINTS ?=
+RUN ?=
+RUNS ?= runs
+CHANGED ?=
+NPROC ?= 1
 A ?=
 B ?=
 RENDER ?=
@@ -70,6 +74,7 @@ help:
 	@echo "make mixture MIX=configs/mixtures/sample.yaml [TOKENS=tokens] [MIXTURES=mixtures] [CHECK=yes]   -> manifest.json, report"
 	@echo "make mixdiff A=mixtures/a B=mixtures/b      what differs between two mixtures"
 	@echo "make export MIX=mixtures/sample TRAINER=megatron   the same mixture for Megatron-LM or nanotron"
+	@echo "make cpt [RUN=configs/pretrain/my.yaml] [MIX=mixtures/a] [RUNS=runs] [NPROC=8]   a mixture -> runs/<name>; without RUN, a tiny one of the sample"
 	@echo "make where TOKEN=<source>/<shard>:<offset>  from a training token back to its document and crawl record"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
 	@echo "make calibrate PAIR=de-en                    the same for a language pair -> profiles/parallel/de-en"
@@ -90,7 +95,7 @@ $(STAMP): requirements.txt requirements-dev.txt requirements-files.txt constrain
 
 # The sample is packed anew only when its sources change.
 $(SAMPLE)/.packed: $(shell find samples -name build -prune -o -name parallel -prune -o -type f -print 2>/dev/null) | $(STAMP)
-	@$(RUN) $(PY) -m samples.pack --out $(SAMPLE)
+	@$(WITH_LOCALE) $(PY) -m samples.pack --out $(SAMPLE)
 	@touch $@
 
 sample: $(SAMPLE)/.packed
@@ -98,17 +103,17 @@ sample: $(SAMPLE)/.packed
 corpus: $(STAMP) $(if $(filter $(SAMPLE),$(INPUT)),$(SAMPLE)/.packed)
 ifndef LANGUAGES
 	@echo "usage: make corpus LANG=<code>[,<code>...] [INPUT=...] [OUT=corpora] [WORKERS=n] [CONFIG=file.yaml] [SKIP=stage,...] [AGAINST=corpora]" >&2
-	@$(RUN) $(PY) -m curation languages --short >&2
+	@$(WITH_LOCALE) $(PY) -m curation languages --short >&2
 	@exit 2
 else
-	@$(RUN) $(PY) -m curation corpus --lang '$(LANGUAGES)' --input '$(INPUT)' --out '$(OUT)' \
+	@$(WITH_LOCALE) $(PY) -m curation corpus --lang '$(LANGUAGES)' --input '$(INPUT)' --out '$(OUT)' \
 		$(if $(CONFIG),--config '$(CONFIG)') $(if $(WORKERS),--workers '$(WORKERS)') $(if $(SKIP),--skip '$(SKIP)') \
 		$(if $(AGAINST),--against '$(AGAINST)') \
 		$(WITH_PROFILES)
 endif
 
 languages: $(STAMP)
-	@$(RUN) $(PY) -m curation languages
+	@$(WITH_LOCALE) $(PY) -m curation languages
 
 # verbatim(VARIABLE): what stands on the command line as one word of the shell; addresses hold quotes and dollars.
 verbatim = '$(subst ','\'',$(value $(1)))'
@@ -118,103 +123,117 @@ need = @$(foreach name,$(1),test -n $(call verbatim,$(name)) &&) true || { echo 
 
 tokens: $(STAMP)
 	$(call need,CORPUS,CORPUS=<finished corpora by comma or a glob> [TOKENIZER=tokenizer.json] [TOKENS=tokens] [WORKERS=n] [CONFIG=file.yaml])
-	@$(RUN) $(PY) -m mixing tokens --corpus $(call verbatim,CORPUS) --out $(call verbatim,TOKENS) $(if $(TOKENIZER),--tokenizer $(call verbatim,TOKENIZER)) \
+	@$(WITH_LOCALE) $(PY) -m mixing tokens --corpus $(call verbatim,CORPUS) --out $(call verbatim,TOKENS) $(if $(TOKENIZER),--tokenizer $(call verbatim,TOKENIZER)) \
 		$(if $(WORKERS),--workers $(call verbatim,WORKERS)) $(if $(CONFIG),--config $(call verbatim,CONFIG))
 
 tokenizer: $(STAMP)
 	$(call need,CORPUS $(if $(filter file,$(origin OUT)),NO_OUT,OUT),CORPUS=<finished corpora by comma or a glob> OUT=<folder> [CONFIG=file.yaml])
-	@$(RUN) $(PY) -m mixing tokenizer --corpus $(call verbatim,CORPUS) --out $(call verbatim,OUT) $(if $(CONFIG),--config $(call verbatim,CONFIG))
+	@$(WITH_LOCALE) $(PY) -m mixing tokenizer --corpus $(call verbatim,CORPUS) --out $(call verbatim,OUT) $(if $(CONFIG),--config $(call verbatim,CONFIG))
 
 where: $(STAMP)
 	$(call need,TOKEN,TOKEN=<source>/<shard>:<offset> [TOKENS=tokens] [CORPUS=corpora/el])
-	@$(RUN) $(PY) -m mixing where --token $(call verbatim,TOKEN) --tokens $(call verbatim,TOKENS) $(if $(CORPUS),--corpus $(call verbatim,CORPUS))
+	@$(WITH_LOCALE) $(PY) -m mixing where --token $(call verbatim,TOKEN) --tokens $(call verbatim,TOKENS) $(if $(CORPUS),--corpus $(call verbatim,CORPUS))
 
 mixture: $(STAMP)
 	$(call need,MIX,MIX=<mixture.yaml> [TOKENS=tokens] [MIXTURES=mixtures] [CHECK=yes])
-	@$(RUN) $(PY) -m mixing mixture --mix $(call verbatim,MIX) --tokens $(call verbatim,TOKENS) --out $(call verbatim,MIXTURES) $(if $(CHECK),--check)
+	@$(WITH_LOCALE) $(PY) -m mixing mixture --mix $(call verbatim,MIX) --tokens $(call verbatim,TOKENS) --out $(call verbatim,MIXTURES) $(if $(CHECK),--check)
 
 export: $(STAMP)
 	$(call need,MIX TRAINER,MIX=<mixture folder> TRAINER=megatron|nanotron [OUT=<folder>] [CHECKPOINTS=<folder>])
-	@$(RUN) $(PY) -m mixing export --mix $(call verbatim,MIX) --trainer $(call verbatim,TRAINER) \
+	@$(WITH_LOCALE) $(PY) -m mixing export --mix $(call verbatim,MIX) --trainer $(call verbatim,TRAINER) \
 		$(if $(filter file,$(origin OUT)),,--out $(call verbatim,OUT)) $(if $(CHECKPOINTS),--checkpoints $(call verbatim,CHECKPOINTS))
+
+# Without RUN, the tiny run: its corpora, tokens and mixture are made of the sample crawl first, in folders of their own.
+TINY := runs/sample
+TINY_MIXTURE := $(TINY)/mixtures/tiny/manifest.json
+$(TINY_MIXTURE): configs/mixtures/tiny.yaml configs/tokens/sample.yaml $(SAMPLE)/.packed | $(STAMP)
+	@$(WITH_LOCALE) $(PY) -m curation corpus --lang de,el,en,kk,th,tr,zh --input $(SAMPLE) --out $(TINY)/corpora
+	@$(WITH_LOCALE) $(PY) -m mixing tokens --corpus '$(TINY)/corpora/[a-z][a-z]' --out $(TINY)/tokens --config configs/tokens/sample.yaml
+	@$(WITH_LOCALE) $(PY) -m mixing mixture --mix configs/mixtures/tiny.yaml --tokens $(TINY)/tokens --out $(TINY)/mixtures
+
+# One process, or one on each of NPROC devices of this machine; for several machines, see the README.
+CPT := $(if $(filter-out 1,$(NPROC)),$(VENV)/bin/torchrun --standalone --nproc-per-node=$(call verbatim,NPROC) -m,$(PY) -m)
+cpt: $(STAMP) $(if $(RUN),,$(TINY_MIXTURE))
+	@$(WITH_LOCALE) $(CPT) pretrain cpt --run $(if $(RUN),$(call verbatim,RUN),configs/pretrain/tiny.yaml) --runs $(call verbatim,RUNS) \
+		$(if $(MIX),--mixture $(call verbatim,MIX)) $(if $(FROM),--from $(call verbatim,FROM)) $(if $(CHANGED),--changed-mixture)
 
 mixdiff: $(STAMP)
 	$(call need,A B,A=<mixture> B=<mixture>)
-	@$(RUN) $(PY) -m mixing mixdiff --a $(call verbatim,A) --b $(call verbatim,B)
+	@$(WITH_LOCALE) $(PY) -m mixing mixdiff --a $(call verbatim,A) --b $(call verbatim,B)
 
 # `INPUT` of this job has no default: the sample crawl holds no pairs.
 parallel: $(STAMP)
 	$(call need,PAIR $(if $(filter file,$(origin INPUT)),NO_INPUT,INPUT),PAIR=<src>-<tgt> INPUT=<files or folder or glob> [OUT=corpora] [LASER=off] [WORKERS=n] [CONFIG=file.yaml] [RENDER=file.yaml] [SKIP=stage])
-	@$(if $(RENDER),$(RUN) $(PY) -m mixing tell --check --pair $(call verbatim,PAIR) --render $(call verbatim,RENDER))
-	@$(RUN) $(PY) -m curation parallel --pair $(call verbatim,PAIR) --input $(call verbatim,INPUT) --out $(call verbatim,OUT) \
+	@$(if $(RENDER),$(WITH_LOCALE) $(PY) -m mixing tell --check --pair $(call verbatim,PAIR) --render $(call verbatim,RENDER))
+	@$(WITH_LOCALE) $(PY) -m curation parallel --pair $(call verbatim,PAIR) --input $(call verbatim,INPUT) --out $(call verbatim,OUT) \
 		$(if $(LASER),--laser $(call verbatim,LASER)) $(if $(CONFIG),--config $(call verbatim,CONFIG)) $(if $(WORKERS),--workers $(call verbatim,WORKERS)) \
 		$(if $(SKIP),--skip $(call verbatim,SKIP)) $(WITH_PROFILES)
-	@$(RUN) $(PY) -m mixing tell --pair $(call verbatim,PAIR) --out $(call verbatim,OUT) \
+	@$(WITH_LOCALE) $(PY) -m mixing tell --pair $(call verbatim,PAIR) --out $(call verbatim,OUT) \
 		$(if $(RENDER),--render $(call verbatim,RENDER)) $(if $(WORKERS),--workers $(call verbatim,WORKERS))
 
 pivot: $(STAMP)
 	$(call need,PAIR FROM,PAIR=de-fr FROM=<finished de-en and en-fr by comma> [OUT=corpora] [WORKERS=n] [CONFIG=file.yaml])
-	@$(RUN) $(PY) -m curation pivot --pair $(call verbatim,PAIR) --from $(call verbatim,FROM) --out $(call verbatim,OUT) \
+	@$(WITH_LOCALE) $(PY) -m curation pivot --pair $(call verbatim,PAIR) --from $(call verbatim,FROM) --out $(call verbatim,OUT) \
 		$(if $(CONFIG),--config $(call verbatim,CONFIG)) $(if $(WORKERS),--workers $(call verbatim,WORKERS))
 
 tell: $(STAMP)
 	$(call need,PAIR,PAIR=<src>-<tgt> [OUT=corpora] [RENDER=file.yaml])
-	@$(RUN) $(PY) -m mixing tell --pair $(call verbatim,PAIR) --out $(call verbatim,OUT) \
+	@$(WITH_LOCALE) $(PY) -m mixing tell --pair $(call verbatim,PAIR) --out $(call verbatim,OUT) \
 		$(if $(RENDER),--render $(call verbatim,RENDER)) $(if $(WORKERS),--workers $(call verbatim,WORKERS))
 
 calibrate: $(STAMP)
 ifneq ($(PAIR),)
 	$(if $(LANGUAGES),@echo "make calibrate takes either LANG=<code> or PAIR=<src>-<tgt>" >&2; exit 2)
-	@$(RUN) $(PY) -m curation calibrate-pair --pair '$(PAIR)' --out '$(OUT)' --profiles '$(PROFILES)' \
+	@$(WITH_LOCALE) $(PY) -m curation calibrate-pair --pair '$(PAIR)' --out '$(OUT)' --profiles '$(PROFILES)' \
 		$(if $(METHOD),--method '$(METHOD)') $(if $(REFERENCE),--reference '$(REFERENCE)') $(if $(CONFIG),--config '$(CONFIG)')
 else
 	$(call need,LANGUAGES,LANG=<code> or PAIR=<src>-<tgt> [OUT=corpora] [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en or corpora/parallel/en-fr] [CONFIG=file.yaml])
-	@$(RUN) $(PY) -m curation calibrate --lang '$(LANGUAGES)' --out '$(OUT)' --profiles '$(PROFILES)' \
+	@$(WITH_LOCALE) $(PY) -m curation calibrate --lang '$(LANGUAGES)' --out '$(OUT)' --profiles '$(PROFILES)' \
 		$(if $(METHOD),--method '$(METHOD)') $(if $(REFERENCE),--reference '$(REFERENCE)') $(if $(CONFIG),--config '$(CONFIG)')
 endif
 
 whatif: $(STAMP)
 	$(call need,LANGUAGES SET,LANG=<code> SET=<measure>.min=<number> (several by comma) [OUT=corpora] [TOKENIZER=tokenizer.json])
-	@$(RUN) $(PY) -m curation whatif --lang '$(LANGUAGES)' --set '$(SET)' --out '$(OUT)' \
+	@$(WITH_LOCALE) $(PY) -m curation whatif --lang '$(LANGUAGES)' --set '$(SET)' --out '$(OUT)' \
 		$(if $(TOKENIZER),--tokenizer '$(TOKENIZER)')
 
 audit: $(STAMP)
 	$(call need,LANGUAGES,LANG=<code> [OUT=corpora] [SAMPLE_SIZE=1000])
-	@$(RUN) $(PY) -m curation audit --lang '$(LANGUAGES)' --out '$(OUT)' $(if $(SAMPLE_SIZE),--sample '$(SAMPLE_SIZE)') --profiles '$(PROFILES)'
+	@$(WITH_LOCALE) $(PY) -m curation audit --lang '$(LANGUAGES)' --out '$(OUT)' $(if $(SAMPLE_SIZE),--sample '$(SAMPLE_SIZE)') --profiles '$(PROFILES)'
 
 scurve: $(STAMP)
-	@$(RUN) $(PY) -m curation scurve $(if $(CONFIG),--config '$(CONFIG)')
+	@$(WITH_LOCALE) $(PY) -m curation scurve $(if $(CONFIG),--config '$(CONFIG)')
 
 explain: $(STAMP)
 	$(call need,URL,URL=<address or a part of it> [LANG=<code>] [OUT=corpora])
-	@$(RUN) $(PY) -m curation explain --url $(call verbatim,URL) --out '$(OUT)' $(if $(LANGUAGES),--lang '$(LANGUAGES)')
+	@$(WITH_LOCALE) $(PY) -m curation explain --url $(call verbatim,URL) --out '$(OUT)' $(if $(LANGUAGES),--lang '$(LANGUAGES)')
 
 stopwords: $(STAMP)
 	$(call need,LANGUAGES TEXT,LANG=<code> TEXT=<file, folder or glob> [PROFILES=profiles])
-	@$(RUN) $(PY) -m curation stopwords --lang '$(LANGUAGES)' --text '$(TEXT)' --profiles '$(PROFILES)'
+	@$(WITH_LOCALE) $(PY) -m curation stopwords --lang '$(LANGUAGES)' --text '$(TEXT)' --profiles '$(PROFILES)'
 
 # KenLM's own programs, built once from its sources: needs a C++ compiler and the package registry.
 lmplz: $(STAMP)
-	@$(RUN) $(PY) -m curation lmplz
+	@$(WITH_LOCALE) $(PY) -m curation lmplz
 
 kenlm: $(STAMP)
 	$(call need,LANGUAGES TEXT,LANG=<code> TEXT=<file, folder or glob> [PROFILES=profiles] [CONFIG=file.yaml])
-	@$(RUN) $(PY) -m curation kenlm --lang '$(LANGUAGES)' --text '$(TEXT)' --profiles '$(PROFILES)' \
+	@$(WITH_LOCALE) $(PY) -m curation kenlm --lang '$(LANGUAGES)' --text '$(TEXT)' --profiles '$(PROFILES)' \
 		$(if $(CONFIG),--config '$(CONFIG)')
 
 language: $(STAMP)
 	$(call need,CODE TEXT,CODE=<ISO 639-1> TEXT=<file, folder or glob> [NAME=<English name> ISO3=<ISO 639-3>] [PROFILES=profiles])
-	@$(RUN) $(PY) -m curation language --code '$(CODE)' --text '$(TEXT)' --profiles '$(PROFILES)' \
+	@$(WITH_LOCALE) $(PY) -m curation language --code '$(CODE)' --text '$(TEXT)' --profiles '$(PROFILES)' \
 		$(if $(NAME),--name '$(NAME)') $(if $(ISO3),--iso3 '$(ISO3)')
 
 # A file of tests stays in one process: its tests share finished jobs.
 IN_PARALLEL := -n 2 --dist loadfile
 
 test: $(STAMP) $(SAMPLE)/.packed
-	$(RUN) $(PY) -m pytest $(IN_PARALLEL)
+	$(WITH_LOCALE) $(PY) -m pytest $(IN_PARALLEL)
 
 test-all: $(STAMP) $(SAMPLE)/.packed
-	$(RUN) $(PY) -m pytest $(IN_PARALLEL) -m "slow or not slow"
+	$(WITH_LOCALE) $(PY) -m pytest $(IN_PARALLEL) -m "slow or not slow"
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
@@ -226,7 +245,7 @@ format: $(STAMP)
 	$(VENV)/bin/ruff format .
 
 bench: $(STAMP)
-	$(RUN) $(PY) -m benchmarks
+	$(WITH_LOCALE) $(PY) -m benchmarks
 
 clean:
 	rm -rf $(VENV) $(SAMPLE) .pytest_cache .mypy_cache .ruff_cache .hypothesis

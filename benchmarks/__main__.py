@@ -12,7 +12,7 @@ NAMES = (
     "corpus_vs_datatrove", "glance_recall", "corpus_growth", "extraction_f1", "lid_ntrex", "measures_speed",
     "judged_pages", "judged_measures", "whatif_million", "substring_vs_suffix_array", "dedup_articles",
     "dedup_s_curve", "dedup_growth", "dedup_million", "parallel_rules", "parallel_vs_opusfilter", "laser_speed",
-    "tokenize_speed", "blend_scale",
+    "tokenize_speed", "blend_scale", "train_step", "data_wait",
 )  # fmt: skip
 
 

@@ -14,19 +14,21 @@ from filters.rules import Bounds
 from mixing.mixture.mixture import load_mixture
 from mixing.telling.render import RenderConfig
 from mixing.tokens.config import TokensConfig
+from pretrain.run.run_config import RunConfig
 from tests.jobs.conftest import ROOT
 
 CORPUS = sorted((ROOT / "configs" / "corpus").glob("*.yaml"))
 PARALLEL = sorted((ROOT / "configs" / "parallel" / "jobs").glob("*.yaml"))
 MIXTURES = sorted((ROOT / "configs" / "mixtures").glob("*.yaml"))
 TOKENS = sorted((ROOT / "configs" / "tokens").glob("*.yaml"))
+PRETRAIN = sorted((ROOT / "configs" / "pretrain").glob("*.yaml"))
 RENDER = sorted((ROOT / "configs" / "parallel" / "render").glob("*.yaml"))
 
 
 def test_there_are_configurations() -> None:
     assert {path.name for path in CORPUS} >= {"default.yaml"}
     parallel = {ROOT / "configs" / "parallel" / f"{name}.yaml" for name in ("templates", "language_names")}
-    known = {*CORPUS, *PARALLEL, *RENDER, *MIXTURES, *TOKENS, *parallel, ROOT / "configs" / "languages.yaml"}
+    known = {*CORPUS, *PARALLEL, *RENDER, *MIXTURES, *TOKENS, *PRETRAIN, *parallel, ROOT / "configs" / "languages.yaml"}
     assert set((ROOT / "configs").rglob("*.yaml")) == known
 
 
@@ -66,6 +68,14 @@ def test_every_configuration_of_tokens_loads(path: Path) -> None:
 @pytest.mark.parametrize("path", MIXTURES, ids=lambda path: path.name)
 def test_every_mixture_loads(path: Path) -> None:
     assert load_mixture(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", PRETRAIN, ids=lambda path: path.name)
+def test_every_run_loads(path: Path) -> None:
+    """And its mixture is one that is shipped, made where `make mixture` puts it."""
+    run = load_config(path, RunConfig)
+    assert run.name == path.stem
+    assert f"{run.mixture.name}.yaml" in {own.name for own in MIXTURES}
 
 
 def test_the_defaults_of_parallel_jobs_are_spelt_out() -> None:

@@ -1,0 +1,1 @@
+"""Checkpoints of a run: whole or not there, readable on another number of ranks."""

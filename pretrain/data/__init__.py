@@ -1,0 +1,1 @@
+"""From the token stream of a stage to micro-batches, read ahead."""

@@ -1,0 +1,1 @@
+"""The decoder: attention, rotary positions, the loss that is fused with its head."""

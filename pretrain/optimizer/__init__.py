@@ -1,0 +1,1 @@
+"""AdamW, in full or in lower precision."""

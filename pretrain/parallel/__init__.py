@@ -1,0 +1,1 @@
+"""How ranks share the work: FSDP2, tensor, sequence, context and pipeline parallelism."""

@@ -1,0 +1,29 @@
+"""A run on two workers of Ray: the same as on one process, and started again from its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configs.errors import UserError
+from configs.load import validate_config
+from pretrain.cluster import train_on_cluster
+from pretrain.run.run_setup import RunOptions
+from tests.pretrain.small_runs import finish, small_run, steps_of, write_mixture
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_workers_of_ray_train_as_one_process_does(tmp_path: Path) -> None:
+    mixture = write_mixture(tmp_path)
+    run = small_run(mixture, stages=["first"])
+    options = validate_config({"runs": str(tmp_path / "ray")}, RunOptions, "the options")
+    train_on_cluster(run, options, workers=2, gpus=False, retries=0)
+    alone = steps_of(finish(run, tmp_path / "alone"))
+    together = steps_of(tmp_path / "ray" / "small")
+    assert [row["shares"] for row in together] == [row["shares"] for row in alone]
+    for own, other in zip(together, alone, strict=True):
+        assert own["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    with pytest.raises(UserError, match="asks for 4000"):
+        train_on_cluster(run, options, workers=4000, gpus=False, retries=0)
