@@ -27,7 +27,8 @@ from configs.load import validate_config
 from mixing.mixture.mixture import MixtureConfig
 from mixing.mixture.publish import write_mixture
 from mixing.tokens.indexed import IndexedWriter, shard_paths
-from mixing.tokens.token_source import TOKENS_FILE, TokenizerIdentity, TokenShard, TokenTotals, documents_path
+from mixing.tokens.source_facts import TokenTotals
+from mixing.tokens.token_source import TOKENS_FILE, TokenizerIdentity, TokenShard, documents_path
 from pretrain.data.data import StageBatches, StepBatch
 
 _SOURCES, _SHARDS, _SHARD_TOKENS, _MEAN_TOKENS = 20, 5, 5_000_000, 600

@@ -124,7 +124,8 @@ class Run:
         self.state = before
         steps = plan_steps(config.batch, stage, self.layout.data_world)
         self.layout.check_micro_batches(-(-steps.sequences // steps.micro_batch))
-        self._say(f"stage {stage.name}: {stage.tokens:,} tokens, {steps.tokens:,} a step, {steps.steps:,} steps")
+        least = "at least " if stage.packing == "best_fit" else ""  # padding is no token
+        self._say(f"stage {stage.name}: {stage.tokens:,} tokens, {steps.tokens:,} a step, {least}{steps.steps:,} steps")
         place = (self.layout.data_rank, self.layout.data_world)
         with StageBatches(
             self.plan.mixture,
