@@ -208,11 +208,19 @@ def sample_tokens(tokens: Path) -> None:
         write_source(tokens, name, [rows])
 
 
+def tiny_tokens(tokens: Path) -> None:
+    """Of about the size of the sample crawl's corpora in all its languages."""
+    sizes = {"de": 8_000, "el": 8_200, "en": 5_600, "kk": 3_300, "th": 2_500, "tr": 5_500, "zh": 2_700}
+    for name, there in sizes.items():
+        write_source(tokens, name, [even_rows(10, there)])
+
+
 TOKENS: dict[str, Callable[[Path], None]] = {
     "marco_two_stage": marco_tokens,
     "x_alma_three_stage": x_alma_tokens,
     "in2x_three_phase": in2x_tokens,
     "sample": sample_tokens,
+    "tiny": tiny_tokens,
 }
 
 
