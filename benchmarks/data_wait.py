@@ -3,8 +3,9 @@
 20 sources of 5 shards with 5 million tokens each (int32, documents of about 600 tokens) make 2 GB on disk, mixed in
 uneven shares. A process pinned to one core reads steps of 65,536 tokens through `StageBatches`, as a rank does: once at
 50,000 tokens a second, where a sleep stands for what the step computes, and once as fast as it can. Waiting is what
-`__next__` took. Resident memory is told apart: what the process allocated, and pages of the mapped shards, which the
-kernel takes back when it needs them. The shards were just written, so they come from the page cache, not from a disk.
+`__next__` took. Resident memory is told apart: what the process allocated, and pages of mapped files, which are those
+of libraries: shards are read without mapping them. They were just written, so they come from the page cache, not from a
+disk.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def main() -> None:
         optimizer.zero_grad(set_to_none=True)
         return float(loss)
 
-    time_steps(work, device, step)
+    time_steps(work, device, step, work.mode)
 
 
 def _positions(starts: NDArray[np.int32]) -> NDArray[np.int64]:

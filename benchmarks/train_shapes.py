@@ -81,15 +81,18 @@ def make_batch(work: Work, step: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return tokens, targets, starts
 
 
-def time_steps(work: Work, device: torch.device, step: Callable[[int], float]) -> None:
+def time_steps(work: Work, device: torch.device, step: Callable[[int], float], attention: str) -> None:
     """Time steps and print the figures as one line of JSON.
 
     Args:
         work: what is asked for.
         device: where it is computed.
         step: trains a step by its number, waits for it, and returns its loss.
+        attention: the kernel that it has.
     """
+    began = time.perf_counter()
     losses = [step(number) for number in range(work.warmup)]
+    warmup_s = time.perf_counter() - began
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
@@ -105,6 +108,8 @@ def time_steps(work: Work, device: torch.device, step: Callable[[int], float]) -
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
         "first_loss": losses[0],
         "last_loss": losses[-1],
+        "warmup_s": warmup_s,
+        "attention": attention,
         "versions": {"torch": str(torch.__version__)},
     }
     print(json.dumps(figures))

@@ -1,4 +1,4 @@
-"""The command line of floor 5: `python -m pretrain cpt --run FILE`; `make cpt` is what users see."""
+"""The command line of floor 5: `python -m pretrain cpt --config FILE`; `make cpt` is what users see."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 
+from configs.errors import UserError
 from configs.load import load_config
 from curation.cli_errors import run_command_line
 from curation.terminal import shown
 from pretrain.checkpoint.checkpoint import CheckpointError
 from pretrain.run.run_config import RunConfig
 from pretrain.run.run_setup import RunOptions
+from pretrain.run.said import is_said_first
 from pretrain.run.spikes import DivergedError
 from pretrain.run.stopping import STOPPED_EXIT_CODE, RunStoppedError
 from pretrain.train import train
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+_MEMORY = (
+    "the device has not enough memory: lower batch.micro_tokens, set compute.recompute to selective or all, or share "
+    "the model among more ranks"
+)
 
 
 @app.callback()
@@ -29,7 +36,8 @@ def _root() -> None:
 
 @app.command()
 def cpt(
-    run: Annotated[Path, typer.Option(help="YAML file of the run.")],
+    # torchrun takes `--run` for one of its own options, wherever it stands: with it, say `--config`.
+    run: Annotated[Path, typer.Option("--config", "--run", help="YAML file of the run.")],
     runs: Annotated[Path, typer.Option(help="Folder of runs; this one's is named after it.")] = Path("runs"),
     mixture: Annotated[Path | None, typer.Option(help="Another mixture than the file's: folder or manifest.")] = None,
     from_: Annotated[
@@ -61,18 +69,30 @@ def cpt(
 def main() -> None:
     """Run a command; see `run_command_line` for the exit codes.
 
-    A run that was asked to stop, and did, exits with 143; one that diverged, or could not save, with 1.
+    A run that was asked to stop, and did, exits with 143; one that diverged, could not save, or had not enough memory
+    on its device, with 1. What several ranks of torchrun would say is said by one.
     """
     run_command_line(_run)
 
 
 def _run() -> None:
-    console = Console(stderr=True, emoji=False)
     try:
         app()
+    except UserError as error:
+        if not is_said_first(str(error)):
+            sys.exit(2)
+        raise
     except RunStoppedError as stopped:
-        console.print(shown(str(stopped)), soft_wrap=True, highlight=False)
+        _say(shown(str(stopped)), str(stopped))
         sys.exit(STOPPED_EXIT_CODE)
     except (DivergedError, CheckpointError) as error:
-        console.print(f"[bold red]the run failed:[/] {shown(str(error))}", soft_wrap=True, highlight=False)
+        _say(f"[bold red]the run failed:[/] {shown(str(error))}", str(error))
         sys.exit(1)
+    except torch.OutOfMemoryError as error:
+        _say(f"[bold red]the run failed:[/] {_MEMORY} ({shown(str(error).partition('.')[0])})", _MEMORY)
+        sys.exit(1)
+
+
+def _say(line: str, what: str) -> None:
+    if is_said_first(what):
+        Console(stderr=True, emoji=False).print(line, soft_wrap=True, highlight=False)

@@ -100,7 +100,23 @@ def open_validation(
     Raises:
         UserError: the source has no validation texts, or they are not those that the mixture was made with.
     """
-    manifest = load_manifest(path)
+    return validation_stream(path, load_manifest(path), source, config, batch_size, rank, world_size)
+
+
+def validation_stream(
+    path: Path,
+    manifest: Manifest,
+    source: str,
+    config: StreamConfig,
+    batch_size: int = 1,
+    rank: int = 0,
+    world_size: int = 1,
+) -> TokenStream:
+    """Return what `open_validation` does, of a manifest that was loaded: loading checks the files of all sources.
+
+    Raises:
+        UserError: as `open_validation`.
+    """
     for own in manifest.validation:
         if own.source == source and own.sequences:
             documents = _open(manifest_path(path), f"{source}/validation", own.folder, own.shards)

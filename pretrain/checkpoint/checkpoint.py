@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.state_dict_saver import AsyncSaveResponse, async_save, save
 
 from configs.errors import UserError
+from pretrain.checkpoint.checkpoint_blocks import longer_blocks, spread_scales, take_shorter_blocks
 from pretrain.checkpoint.checkpoint_files import (
     METADATA_FILE,
     RunState,
@@ -35,7 +36,14 @@ from pretrain.checkpoint.checkpoint_files import (
     store_file,
 )
 from pretrain.checkpoint.checkpoint_reader import PlainWriter
-from pretrain.checkpoint.checkpoint_tensors import generators, read_tensors, set_generators, states, weights
+from pretrain.checkpoint.checkpoint_tensors import (
+    generators,
+    read_tensors,
+    set_generators,
+    states,
+    stored_shapes,
+    weights,
+)
 from pretrain.parallel.together import RankError, one_line, together
 
 
@@ -107,6 +115,11 @@ class Checkpointer:
         if pending is not None:
             pending.result()
 
+    @property
+    def failed(self) -> bool:
+        """Whether the last checkpoint could not be written, as far as this rank knows: `wait` will raise its error."""
+        return self._pending is not None and self._pending.done() and self._pending.exception() is not None
+
     def close(self) -> None:
         """Wait, and end.
 
@@ -126,7 +139,7 @@ class Checkpointer:
             UserError: there are checkpoints, and all are damaged.
         """
         paths = together(self._group, lambda: list_checkpoints(self.folder))[0]
-        tell = self._tell if self._rank == 0 else _say_nothing
+        tell = self._tell if self._rank == 0 else lambda _: None
         return newest_sound(paths, tell, lambda path: _damage(path, self._group))
 
     def load(
@@ -134,7 +147,8 @@ class Checkpointer:
     ) -> RunState:
         """Read a checkpoint into a model and its optimizer.
 
-        Generators go on where they stood, if ranks share the work as they did then; else they are seeded by the step.
+        Generators go on where they stood, if ranks share the work as they did then, and on devices of the same kind;
+        else they are seeded by the step.
 
         Args:
             path: of the checkpoint.
@@ -152,8 +166,13 @@ class Checkpointer:
             raise UserError(f"the checkpoint {path} is damaged: {wrong}")
         record = read_record(path)
         own = generators(self._rank) if dict(layout) == record.state.layout else {}
-        read_tensors(path, record, weights(parts) | states(parts, optimizer) | own, self._group)
-        if own:
+        stored = stored_shapes(path, record, self._group)
+        take_shorter_blocks(parts, optimizer, stored)
+        tensors = weights(parts) | states(parts, optimizer)
+        longer = longer_blocks(tensors, stored)
+        has_generators = read_tensors(path, record, tensors | longer, self._group, own)
+        spread_scales(tensors, longer)
+        if has_generators:
             set_generators(own, self._rank)
         else:
             torch.manual_seed(record.state.step)
@@ -204,7 +223,8 @@ def load_weights(path: Path, parts: Sequence[nn.Module]) -> RunState:
     """
     group = dist.new_group(backend="gloo") if dist.is_initialized() else None
     try:
-        if (wrong := _damage(path, group)) is not None:
+        # Under any name: it may be a copy that somebody keeps.
+        if (wrong := _damage(path, group, any_name=True)) is not None:
             raise UserError(f"the checkpoint {path} is damaged: {wrong}")
         record = read_record(path)
         read_tensors(path, record, weights(parts), group)
@@ -214,10 +234,10 @@ def load_weights(path: Path, parts: Sequence[nn.Module]) -> RunState:
             dist.destroy_process_group(group)
 
 
-def _damage(path: Path, group: dist.ProcessGroup | None, checksums: bool = True) -> str | None:
+def _damage(path: Path, group: dist.ProcessGroup | None, checksums: bool = True, any_name: bool = False) -> str | None:
     """Return what some rank found wrong with a checkpoint, the same on all ranks, which share the reading."""
     rank, ranks = (0, 1) if group is None else (dist.get_rank(group), dist.get_world_size(group))
-    found = together(group, lambda: find_damage(path, checksums, rank, ranks))
+    found = together(group, lambda: find_damage(path, checksums, rank, ranks, any_name))
     return next((wrong for wrong in found if wrong is not None), None)
 
 
@@ -226,7 +246,3 @@ def _reason(error: BaseException) -> str:
         rank, (first, _) = next(iter(error.failures.items()))
         return f"{one_line(first)} (rank {rank})" if dist.is_initialized() else one_line(first)
     return one_line(error)
-
-
-def _say_nothing(_: str) -> None:
-    """Leave it to another rank."""

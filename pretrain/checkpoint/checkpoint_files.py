@@ -122,7 +122,9 @@ def store_file(path: Path) -> StoredFile:
     return StoredFile(bytes=path.stat().st_size, checksum=file_checksum(path))
 
 
-def find_damage(folder: Path, checksums: bool = True, part: int = 0, parts: int = 1) -> str | None:
+def find_damage(
+    folder: Path, checksums: bool = True, part: int = 0, parts: int = 1, any_name: bool = False
+) -> str | None:
     """Return what is wrong with a checkpoint, or None.
 
     Args:
@@ -130,12 +132,13 @@ def find_damage(folder: Path, checksums: bool = True, part: int = 0, parts: int 
         checksums: whether files are read; else only their sizes are looked at.
         part: which files are read here, where several processes share them.
         parts: how many processes do.
+        any_name: whether the folder may have another name than the step gives it.
     """
     try:
         record = read_record(folder)
     except ValueError as error:
         return str(error)
-    if folder_name(record.state.step) != folder.name:
+    if not any_name and folder_name(record.state.step) != folder.name:
         return f"{RUN_FILE} is of step {record.state.step}"
     if METADATA_FILE not in record.files:
         return f"{RUN_FILE} names no {METADATA_FILE}"

@@ -62,9 +62,28 @@ def set_generators(found: Mapping[str, Tensor], rank: int) -> None:
         torch.cuda.set_rng_state(found[f"generator.{rank}.cuda"])
 
 
+def stored_shapes(path: Path, record: CheckpointRecord, group: dist.ProcessGroup | None) -> dict[str, torch.Size]:
+    """Return the shapes of a checkpoint's tensors by name; all ranks ask.
+
+    Raises:
+        UserError: its metadata is damaged.
+    """
+    own: list[Metadata] = []
+    try:
+        together(group, lambda: own.append(read_metadata(path, record.files)))
+    except RankError as error:
+        raise UserError(f"the checkpoint {path} cannot be used: {error}") from error
+    tensors = own[0].state_dict_metadata.items()
+    return {name: one.size for name, one in tensors if isinstance(one, TensorStorageMetadata)}
+
+
 def read_tensors(
-    path: Path, record: CheckpointRecord, tensors: dict[str, Tensor], group: dist.ProcessGroup | None
-) -> None:
+    path: Path,
+    record: CheckpointRecord,
+    tensors: Mapping[str, Tensor],
+    group: dist.ProcessGroup | None,
+    optional: Mapping[str, Tensor] | None = None,
+) -> bool:
     """Read a checkpoint into tensors; all ranks do.
 
     Args:
@@ -72,15 +91,28 @@ def read_tensors(
         record: of what is in it.
         tensors: by name; a rank has its part of them.
         group: the ranks, on CPUs; None is this process alone.
+        optional: tensors that stay as they are where the checkpoint does not have all of them.
+
+    Returns:
+        Whether the optional ones were read.
 
     Raises:
         UserError: it is damaged, does not have a tensor, or has it in another shape, or the model lacks one of its own.
     """
+    wanted, own = dict(tensors), list[Metadata]()
+
+    def check(names: set[str]) -> None:
+        metadata = read_metadata(path, record.files)
+        if optional is not None and optional.keys() <= metadata.state_dict_metadata.keys():
+            wanted.update(optional)
+        _check(metadata, wanted, names)
+        own.append(metadata)
+
     try:
         names = set().union(*together(group, lambda: list(tensors)))
-        own: list[Metadata] = []
-        together(group, lambda: own.append(_check(path, record, tensors, names)))
-        load(tensors, storage_reader=CheckedReader(path, own[0]), process_group=group)
+        together(group, lambda: check(names))
+        load(wanted, storage_reader=CheckedReader(path, own[0]), process_group=group)
+        return len(wanted) > len(tensors)
     except RankError as error:
         raise UserError(f"the checkpoint {path} cannot be used: {error}") from error
     except CheckpointException as error:
@@ -88,9 +120,8 @@ def read_tensors(
         raise UserError(f"the checkpoint {path} cannot be read: {first}") from error
 
 
-def _check(path: Path, record: CheckpointRecord, tensors: Mapping[str, Tensor], names: set[str]) -> Metadata:
-    """Compare what is asked for, here `tensors`, on all ranks `names`, with what is there; return what is there."""
-    metadata = read_metadata(path, record.files)
+def _check(metadata: Metadata, tensors: Mapping[str, Tensor], names: set[str]) -> None:
+    """Compare what is asked for, here `tensors`, on all ranks `names`, with what is there."""
     stored = {name: one for name, one in metadata.state_dict_metadata.items() if isinstance(one, TensorStorageMetadata)}
     if missing := sorted(tensors.keys() - stored.keys()):
         raise ValueError(f"it has no {missing[0]}{_more(missing)}: it is of another model or optimizer")
@@ -99,7 +130,6 @@ def _check(path: Path, record: CheckpointRecord, tensors: Mapping[str, Tensor], 
     for name, tensor in tensors.items():
         if stored[name].size != tensor.shape:
             raise ValueError(f"its {name} is {tuple(stored[name].size)}, here it is {tuple(tensor.shape)}")
-    return metadata
 
 
 def _more(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ Shape legend: B = sequences of a micro-batch, L = tokens of a sequence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, NamedTuple, Self
@@ -25,6 +25,7 @@ from mixing.stream.batch import IGNORED
 from mixing.stream.stage_stream import open_stage, stage_of
 from mixing.stream.state import MixtureState, StreamState
 from mixing.stream.stream import TokenStream
+from mixing.tokens.token_source import TokenizerIdentity
 from pretrain.data.micro_batch import MicroBatch as MicroBatch
 from pretrain.data.micro_batch import make_micro_batches, pinning_device
 from pretrain.data.read_ahead import ReadAhead
@@ -126,6 +127,7 @@ class StageBatches:
         world: int = 1,
         state: Mapping[str, object] | None = None,
         prefetch: int = 2,
+        earlier: Sequence[Path] = (),
     ) -> None:
         """Open a stage, and begin to read ahead.
 
@@ -140,19 +142,23 @@ class StageBatches:
             state: of a step of this stage, with any number of ranks: the next one follows; of an earlier stage: the
                 stage begins, and its sources go on where they stood. None is the beginning.
             prefetch: steps that are read ahead.
+            earlier: other mixtures that the run was trained with before, for the slices that they drew from.
 
         Raises:
             UserError: there is no such stage, its tokens changed, or the state is not of this mixture.
         """
-        stream = open_stage(manifest, stage, None, batch, rank, world)
-        own = stage_of(read_manifest(manifest), stage)
+        stream = open_stage(manifest, stage, None, batch, rank, world, earlier=earlier)
+        mixture = read_manifest(manifest)
+        own = stage_of(mixture, stage)
         done = 0
         if state is not None:
             saved = validate_config(state, StageState, "the state of the data")
             stream.load_state_dict(saved.stream.model_dump(mode="json"))
             done = saved.stage_tokens if saved.stage == stage else 0
         rows = -(-batch // micro_batch) * micro_batch
-        self._steps = ReadAhead(_read(stream, own, done, rows, micro_batch, pinning_device()), prefetch)
+        self._steps = ReadAhead(
+            _read(stream, own, done, rows, micro_batch, mixture.tokenizer, pinning_device()), prefetch
+        )
 
     def __iter__(self) -> Self:
         """Return itself."""
@@ -184,7 +190,13 @@ class StageBatches:
 
 
 def _read(
-    stream: TokenStream, stage: ManifestStage, done: int, rows: int, micro_batch: int, pin: int | None
+    stream: TokenStream,
+    stage: ManifestStage,
+    done: int,
+    rows: int,
+    micro_batch: int,
+    tokenizer: TokenizerIdentity,
+    pin: int | None,
 ) -> Iterator[StepBatch]:
     """Yield the steps of a stage of which `done` tokens are trained on already."""
     names = [source.source for source in stage.sources]
@@ -195,7 +207,7 @@ def _read(
         now = _drawn(after.mixture)
         new, drawn = now - drawn, now
         done += int(new.sum())
-        micro = make_micro_batches(batch, rows, micro_batch, pin)
+        micro = make_micro_batches(batch, rows, micro_batch, tokenizer, pin)
         yield StepBatch(
             micro=micro,
             valid_tokens=sum(int(np.count_nonzero(own.targets.numpy() != IGNORED)) for own in micro),

@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from configs.errors import UserError
 from mixing.stream.batch import IGNORED, Batch
+from mixing.tokens.token_source import TokenizerIdentity
 
 _FEWEST_DOCUMENTS = 16
 
@@ -43,18 +45,25 @@ class MicroBatch(NamedTuple):
         return MicroBatch(*(part.to(device, non_blocking=True) for part in self))
 
 
-def make_micro_batches(batch: Batch, rows: int, micro_batch: int, pin: int | None) -> tuple[MicroBatch, ...]:
+def make_micro_batches(
+    batch: Batch, rows: int, micro_batch: int, tokenizer: TokenizerIdentity, pin: int | None
+) -> tuple[MicroBatch, ...]:
     """Return the sequences of a batch as micro-batches of one shape.
 
     Args:
         batch: of at most `rows` sequences.
         rows: of all micro-batches together; those that no sequence fills have no documents and no targets.
         micro_batch: B, of which `rows` is a multiple.
+        tokenizer: that the tokens are of.
         pin: number of the CUDA device whose copies read the tensors; None is no such device.
+
+    Raises:
+        UserError: a token is none of the tokenizer's.
     """
     count = len(batch.sequences)
     tokens = np.zeros((rows, batch.length), dtype=np.int64)
     tokens[:count] = batch.inputs()
+    _check_tokens(tokens, tokenizer)
     targets = np.full((rows, batch.length), IGNORED, dtype=np.int64)
     targets[:count] = batch.targets()
     starts = _starts(batch, rows)
@@ -84,3 +93,13 @@ def _starts(batch: Batch, rows: int) -> NDArray[np.int32]:
     for row, own in enumerate(batch.boundaries):
         starts[row, : len(own)] = own
     return starts
+
+
+def _check_tokens(tokens: NDArray[np.int64], tokenizer: TokenizerIdentity) -> None:
+    """Find damage here: a GPU that looks up a row that its embedding has not ends the process without a word of it."""
+    for found in (tokens.min(), tokens.max()) if tokens.size else ():
+        if not 0 <= found < tokenizer.vocabulary_size:
+            raise UserError(
+                f"a token shard is damaged: it has token {found}, and the tokenizer {tokenizer.name} has "
+                f"{tokenizer.vocabulary_size:,}; `make mixture CHECK=yes` says which"
+            )

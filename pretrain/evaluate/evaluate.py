@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixing.mixture.manifest import load_manifest
-from mixing.mixture.manifest_schema import Manifest
+from mixing.mixture.manifest_schema import Manifest, ManifestSource
 from mixing.stream.batch import IGNORED, Batch
-from mixing.stream.stage_stream import open_validation
+from mixing.stream.stage_stream import validation_stream
 from mixing.stream.state import StreamConfig
 from mixing.stream.stream import TokenStream
 from pretrain.data.micro_batch import MicroBatch, make_micro_batches, pinning_device
@@ -92,16 +92,24 @@ class Evaluator:
         """
         manifest = load_manifest(mixture)
         self._rank, self._world, self._micro_batch = rank, world, micro_batch
+        self._tokenizer = manifest.tokenizer
         config = StreamConfig(sequence_length=sequence_length, packing="best_fit")
         names = [(own.source, own.language) for own in manifest.validation if own.sequences]
         self._bytes = find_token_bytes(mixture, manifest) if names else np.zeros(0, dtype=np.int64)
-        categories = _categories(manifest)
+        drawn = _drawn_first(manifest)
+        categories = {name: own.category for name, own in drawn.items()}
+        # What is trained on and not measured is told of, too: nobody would know how the model does there.
+        self._without = tuple(
+            SourceLoss(source=name, language=own.language, category=own.category, tokens=0, bytes=0, nll=0.0)
+            for name, own in drawn.items()
+            if names and (name, own.language) not in names
+        )
         self._texts = []
         for name, language in names:
             # Counted by one rank that reads all, so that it is the same number whatever the ranks.
-            whole = None if max_tokens is None else open_validation(mixture, name, config)
+            whole = None if max_tokens is None else validation_stream(mixture, manifest, name, config)
             most = None if whole is None or max_tokens is None else _sequences_within(whole, max_tokens)
-            stream = open_validation(mixture, name, config, micro_batch, rank, world)
+            stream = validation_stream(mixture, manifest, name, config, micro_batch, rank, world)
             self._texts.append(_Texts(name, language, categories.get(name), stream, stream.state_dict(), most))
 
     def read(self) -> Iterator[HeldOutBatch]:
@@ -163,7 +171,7 @@ class Evaluator:
         sums = [*losses.tolist(), *predicted.ravel().tolist()]
         if dist.is_initialized():
             sums = total(sums, device)
-        return Evaluation(step=step, sources=self._rows(np.array(sums).reshape(3, -1)))
+        return Evaluation(step=step, sources=self._rows(np.array(sums).reshape(3, -1)) + self._without)
 
     def _rows(self, sums: NDArray[np.float64]) -> tuple[SourceLoss, ...]:
         return tuple(
@@ -194,7 +202,7 @@ class Evaluator:
         )
 
     def _held_out(self, source: int, batch: Batch, pin: int | None) -> HeldOutBatch:
-        (micro,) = make_micro_batches(batch, self._micro_batch, self._micro_batch, pin)
+        (micro,) = make_micro_batches(batch, self._micro_batch, self._micro_batch, self._tokenizer, pin)
         targets = micro.targets.numpy()
         predicted = targets[targets != IGNORED]
         return HeldOutBatch(source, micro, len(predicted), int(self._bytes[predicted].sum()))
@@ -210,10 +218,10 @@ def _sequences_within(stream: TokenStream, max_tokens: int) -> int:
     return max(1, number + 1)
 
 
-def _categories(manifest: Manifest) -> dict[str, str]:
-    """Return the category of each source in the first stage that it is in."""
-    found: dict[str, str] = {}
+def _drawn_first(manifest: Manifest) -> dict[str, ManifestSource]:
+    """Return each source as the first stage has it that draws from it."""
+    found: dict[str, ManifestSource] = {}
     for stage in manifest.stages:
         for source in stage.sources:
-            found.setdefault(source.source, source.category)
+            found.setdefault(source.source, source)
     return found

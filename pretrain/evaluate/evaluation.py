@@ -59,7 +59,7 @@ class SourceLoss(Loss):
 
 
 class Evaluation(StrictModel):
-    """What was measured after a step: by source, in the order of the manifest."""
+    """What was measured after a step: by source as in the manifest; those without held-out texts are last."""
 
     step: Count
     sources: tuple[SourceLoss, ...]
@@ -125,7 +125,7 @@ class Change(NamedTuple):
 def compare(now: Evaluation, first: Evaluation, forgetting: Sequence[str]) -> tuple[Change, ...]:
     """Return how languages changed since the first evaluation: those that adapt, then those that may be forgotten.
 
-    A language of `forgetting` without held-out texts has a row, too: nobody would know what the model loses there.
+    A language without held-out texts has a row, too: nobody would know what the model gains or loses there.
     """
     before = {own.language: own for own in first.languages()}
     after = {own.language: own for own in now.languages()}

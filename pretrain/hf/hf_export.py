@@ -81,8 +81,7 @@ def write_model(
 def _aside(folder: Path) -> Iterator[Path]:
     """Give a folder to write to, which takes the place of `folder` when all went well; leftovers are removed."""
     aside, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "replaced"))
-    for rest in (aside, old):
-        shutil.rmtree(rest, ignore_errors=True)
+    _clear(folder, aside, old)
     aside.mkdir(parents=True)
     try:
         yield aside
@@ -90,16 +89,18 @@ def _aside(folder: Path) -> Iterator[Path]:
             _sync(path)
         if folder.exists():
             os.rename(folder, old)
-        try:
-            os.rename(aside, folder)
-        except OSError:
-            if old.exists():
-                os.rename(old, folder)
-            raise
+        os.rename(aside, folder)
         _sync(folder.parent)
     finally:
-        for rest in (aside, old):
-            shutil.rmtree(rest, ignore_errors=True)
+        _clear(folder, aside, old)
+
+
+def _clear(folder: Path, aside: Path, old: Path) -> None:
+    """Remove what was half-written, and what was replaced; where nothing took its place, that is put back."""
+    if old.exists() and not folder.exists():
+        os.rename(old, folder)
+    for rest in (aside, old):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 def _write_weights(

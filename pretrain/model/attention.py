@@ -29,8 +29,8 @@ from pretrain.model.segments import Segments
 
 Kernel = Literal["reference", "varlen", "flex", "fa3"]
 
-# Whether flash attention takes fewer heads of keys than of queries: from PyTorch 2.12 on.
-_KNOWS_GROUPS = "enable_gqa" in inspect.signature(varlen_attn).parameters
+# Flash attention takes fewer heads of keys than of queries; from PyTorch 2.12 on it wants to be told so.
+_WANTS_GROUPS = "enable_gqa" in inspect.signature(varlen_attn).parameters
 
 
 class Plan(NamedTuple):
@@ -215,12 +215,8 @@ def call_varlen(
     """
     cumulative_keys, longest_keys = of_keys or (cumulative, longest)
     groups: dict[str, Any] = {}
-    if query.shape[1] != key.shape[1]:
-        if _KNOWS_GROUPS:
-            groups = {"enable_gqa": True}
-        else:
-            times = query.shape[1] // key.shape[1]
-            key, value = key.repeat_interleave(times, dim=1), value.repeat_interleave(times, dim=1)
+    if query.shape[1] != key.shape[1] and _WANTS_GROUPS:
+        groups = {"enable_gqa": True}
     # A window of all that is before and nothing after is what a causal mask is called there.
     out = varlen_attn(
         query, key, value, cumulative, cumulative_keys, longest, longest_keys, window_size=(-1, 0), **groups

@@ -127,6 +127,8 @@ class Decoder(nn.Module):
         """
         super().__init__()
         self.config, self.loss_chunk = config, loss_chunk
+        # See `head_loss`; on GPUs only, where memory is what it waits for.
+        self.compiled_loss = False
         self.attention: Attention = attention or Reference()
         tied = config.tied_head and last
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size) if first or tied else None
@@ -180,7 +182,8 @@ class Decoder(nn.Module):
         weight = self.head_weight
         if targets is None:
             return F.linear(x, weight)
-        total, each = head_loss(x.flatten(0, 1), weight, targets.flatten(), self.loss_chunk)
+        compiled = self.compiled_loss and x.is_cuda
+        total, each = head_loss(x.flatten(0, 1), weight, targets.flatten(), self.loss_chunk, compiled)
         self.last_nll = each.view(targets.shape)
         return total
 

@@ -8,9 +8,10 @@ those of T. Dettmers et al., arXiv 2110.02861: blocks of values, each with a sca
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
+import torch._functorch.config
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torchao.optim import AdamW8bit
@@ -39,6 +40,13 @@ class LowPrecisionAdamW(AdamW8bit):  # type: ignore[misc]
         """Take groups of parameters with their weight decay; bfloat16 ones are rounded stochastically."""
         self._eight_bit = eight_bit
         super().__init__(groups, lr=0.0, betas=betas, eps=eps, bf16_stochastic_round=True)
+
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Change the weights; torchao compiles this."""
+        # PyTorch's cache of compiled functions on disk knows a spread tensor, but not what kind of tensor a rank's part
+        # of it is: it would take the step of moments in float32, of an earlier run, for that of moments in 8 bits.
+        with torch._functorch.config.patch(enable_autograd_cache=False):
+            return super().step(closure)  # type: ignore[no-any-return]
 
     def _new_buffer(self, p: Tensor, signed: bool) -> Tensor:
         local = p.to_local() if isinstance(p, DTensor) else p

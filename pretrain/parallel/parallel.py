@@ -72,7 +72,7 @@ def parallelize(model: Decoder, layout: Layout, compute: ComputeConfig) -> Decod
         # Once for each length of sequences, with gradients and without: 8, the default, are too few for some runs.
         torch._dynamo.config.recompile_limit = max(_COMPILED_FORMS, torch._dynamo.config.recompile_limit)
     blocks = [block for block in model.layers.values() if isinstance(block, Block)]
-    model.share = layout.share
+    model.share, model.compiled_loss = layout.share, compute.compile
     if compute.float8:
         use_float8(blocks)
     if layout.sizes.tensor > 1:

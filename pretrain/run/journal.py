@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from torch.utils.tensorboard import SummaryWriter
 
 from configs.errors import UserError
-from curation.store import write_text_atomically
 from pretrain.evaluate.evaluation import Change, Evaluation
+from pretrain.run.history import HeldOutHistory, History
 
 LOG_FILE = "log.jsonl"
 EVALUATIONS_FILE = "evaluations.jsonl"
+# TensorBoard gets the shares of sources every so many steps: there may be hundreds of sources.
+_SHARES_EVERY = 10
 Value = float | int | str | None
 Row = Mapping[str, Value | Mapping[str, float]]
 
 
 class Journal:
-    """The log of a run, on the rank that writes it; on others nothing is written."""
+    """The log of a run, on the rank that writes it; on others nothing is written. `history` is what is in it."""
 
     def __init__(self, folder: Path, after_step: int, writes: bool) -> None:
         """Go on after a step: rows of later ones, which a killed run left, are taken out.
@@ -28,14 +32,12 @@ class Journal:
         Raises:
             UserError: the log of an earlier run cannot be read.
         """
-        self._path = folder / LOG_FILE
+        self.history = History()
+        self._board_folder, self._after_step = folder / "tensorboard", after_step
         self._board: SummaryWriter | None = None
-        self._file = None
+        self._file: BinaryIO | None = None
         if writes:
-            kept = [row for row in read_rows(self._path) if _step(row) <= after_step] if after_step else []
-            write_text_atomically(self._path, "".join(_line(row) for row in kept))
-            self._file = self._path.open("a", encoding="utf-8")
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=after_step + 1)
+            self._file = _go_on(folder / LOG_FILE, after_step, self.history.take)
 
     def close(self) -> None:
         """Close the files."""
@@ -46,15 +48,24 @@ class Journal:
 
     def step(self, row: Row) -> None:
         """Write the row of a step."""
+        if self._file is None:
+            return
+        self._file.write(_line(row))
+        self._file.flush()
+        self.history.take(row)
+        self.scalars(row if _step(row) % _SHARES_EVERY == 1 else {**row, "shares": None}, "train")
+
+    def sync(self) -> None:
+        """Make the rows last: those up to a checkpoint are there when the run goes on from it."""
         if self._file is not None:
-            self._file.write(_line(row))
-            self._file.flush()
-        self.scalars(row, "train")
+            os.fsync(self._file.fileno())
 
     def scalars(self, row: Row, group: str) -> None:
         """Write the numbers of a row for TensorBoard, by its step."""
-        if self._board is None:
+        if self._file is None:
             return
+        if self._board is None:  # with its first number: a run that is finished writes nothing
+            self._board = SummaryWriter(str(self._board_folder), purge_step=self._after_step + 1)
         step = _step(row)
         for name, value in row.items():
             numbers = value.items() if isinstance(value, Mapping) else [("", value)]
@@ -64,14 +75,23 @@ class Journal:
 
 
 class Evaluations:
-    """`evaluations.jsonl`: a row for each time the held-out texts were read."""
+    """`evaluations.jsonl`: a row for each time the held-out texts were read. `history` is what is in it."""
 
     def __init__(self, folder: Path, after_step: int, writes: bool) -> None:
-        """Go on after a step."""
+        """Go on after a step.
+
+        Raises:
+            UserError: the evaluations of an earlier run cannot be read.
+        """
         self._path, self._writes = folder / EVALUATIONS_FILE, writes
+        self.history = HeldOutHistory()
         if writes:
-            kept = [row for row in read_rows(self._path) if _step(row) <= after_step] if after_step else []
-            write_text_atomically(self._path, "".join(_line(row) for row in kept))
+            _go_on(self._path, after_step, self.history.take).close()
+
+    @property
+    def last_step(self) -> int | None:
+        """After which step the last one was, on the rank that writes; None where there was none."""
+        return _step(self.history.last) if self.history.count else None
 
     def write(
         self, found: Evaluation, changes: Sequence[Change], tokens: int, stage: str, alarms: Sequence[str]
@@ -79,10 +99,16 @@ class Evaluations:
         """Add a row, in place of one of the same step."""
         if not self._writes:
             return
-        rows = [row for row in read_rows(self._path) if _step(row) != found.step]
+        if self.last_step == found.step:
+            self.history = HeldOutHistory()
+            _go_on(self._path, found.step - 1, self.history.take).close()
         own = [change._asdict() | {"change": change.change} for change in changes]
         row = {**found.to_json(), "tokens": tokens, "stage": stage, "changes": own, "warnings": list(alarms)}
-        write_text_atomically(self._path, "".join(_line(each) for each in (*rows, row)))
+        with self._path.open("ab") as file:
+            file.write(_line(row))
+            file.flush()
+            os.fsync(file.fileno())
+        self.history.take(row)
 
 
 def held_out_scalars(found: Evaluation, changes: Sequence[Change]) -> Row:
@@ -93,30 +119,52 @@ def held_out_scalars(found: Evaluation, changes: Sequence[Change]) -> Row:
     return {"step": found.step, "bits_per_byte": languages, "source_bits_per_byte": sources, "change": rises}
 
 
-def recent_losses(folder: Path, count: int) -> list[float]:
-    """Return the finite losses of the last steps in the log."""
-    losses = [row.get("loss") for row in read_rows(folder / LOG_FILE)]
-    return [own for own in losses if isinstance(own, float)][-count:]
-
-
 def read_rows(path: Path) -> Iterator[dict[str, object]]:
     """Yield the rows of a log; a last line that a killed run left half-written is left out.
 
     Raises:
         UserError: another line is not JSON.
     """
-    if not path.is_file():
-        return
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, line in enumerate(lines, 1):
+    if path.is_file():
+        with path.open("rb") as file:
+            yield from (row for row, _ in _rows(file, path))
+
+
+def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[dict[str, object], int]]:
+    """Yield the rows, and where each ends."""
+    end = 0
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n"):
+            return
         try:
-            row = json.loads(line) if line else None
-        except ValueError as error:
-            if number == len(lines):
-                return
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: line {number} is not JSON; move the file away to go on without it") from error
-        if isinstance(row, dict):
-            yield row
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: line {number} is no row; move the file away to go on without it")
+        end += len(line)
+        yield row, end
+
+
+def _go_on(path: Path, after_step: int, take: Callable[[Mapping[str, object]], None]) -> BinaryIO:
+    """Open a log to go on after the row of a step; give `take` the rows until then, and cut off what follows."""
+    file = path.open("a+b")
+    try:
+        file.seek(0)
+        kept = 0
+        for row, end in _rows(file, path):
+            if _step(row) > after_step:
+                break
+            take(row)
+            kept = end
+            if _step(row) == after_step:  # what follows is not looked at: a crash may have left anything there
+                break
+        if path.stat().st_size > kept:
+            file.truncate(kept)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _step(row: Mapping[str, object]) -> int:
@@ -124,8 +172,8 @@ def _step(row: Mapping[str, object]) -> int:
     return step if isinstance(step, int) else 0
 
 
-def _line(row: Mapping[str, object]) -> str:
-    return json.dumps({name: _plain(value) for name, value in row.items()}, allow_nan=False) + "\n"
+def _line(row: Mapping[str, object]) -> bytes:
+    return (json.dumps(_plain(row), allow_nan=False) + "\n").encode()
 
 
 def _plain(value: object) -> object:

@@ -111,7 +111,7 @@ class ComputeConfig(StrictModel):
     Attributes:
         dtype: of what layers compute in; the loss, norms and the optimizer compute in float32.
         attention: the kernel; `auto` is the fastest that the device has.
-        loss_chunk: tokens of which there are logits at a time; None is 256 MiB of them.
+        loss_chunk: tokens of which there are logits at a time; None is as many as 1.25 GiB of them hold.
         compile: layers are compiled.
         recompute: which layers' activations are computed again in the backward pass: `none`, `all`, or `selective`, all
             but the outputs of attention and of matrix products.
@@ -183,6 +183,7 @@ class RunConfig(StrictModel):
         mixture: folder of the mixture, or its manifest.
         model: what is trained.
         stages: of the mixture, in this order; None is all.
+        earlier: other mixtures that the run was trained with before, where slices were drawn from (`where:`).
         batch, optimizer, parallel, compute, checkpoint, evaluation, spikes: see their classes.
         export: whether the model is written for Hugging Face at the end of the run.
         log_every_steps: lines on the terminal; the log file has every step.
@@ -192,6 +193,7 @@ class RunConfig(StrictModel):
     mixture: Path
     model: ModelSource
     stages: tuple[str, ...] | None = None
+    earlier: tuple[Path, ...] = ()
     batch: BatchConfig
     optimizer: OptimizerConfig = OptimizerConfig()
     parallel: ParallelConfig = ParallelConfig()
@@ -201,3 +203,11 @@ class RunConfig(StrictModel):
     spikes: SpikeConfig = SpikeConfig()
     export: bool = True
     log_every_steps: Size = 10
+
+    @model_validator(mode="after")
+    def _computes_in_what_weights_have(self) -> Self:
+        if self.optimizer.weights == "bf16" and self.compute.dtype == "fp32":
+            raise ValueError(
+                "compute.dtype fp32 cannot be computed with bf16 weights: give bf16, or optimizer.weights fp32"
+            )
+        return self

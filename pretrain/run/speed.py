@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Mapping
 
 import torch
 
-from curation.charts import compact
 from pretrain.model.model_config import ModelConfig
 from pretrain.run.flops import flops_per_token, peak_flops
 
@@ -44,18 +42,6 @@ class SpeedMeter:
             "memory_gib": _memory_bytes(self._device) / 2**30,
             "data_wait": wait_s / max(seconds, 1e-9),
         }
-
-
-def progress_line(row: Mapping[str, object], whole: int) -> str:
-    """Return a line on a step for the terminal; `whole` is the tokens of the run."""
-    tokens, mfu = row["tokens"], row["mfu"]
-    assert isinstance(tokens, int)
-    shown = "" if mfu is None else f"  MFU {mfu:.1%}"
-    return (
-        f"step {row['step']:>6,}  {compact(tokens):>6} tokens ({tokens / whole:.0%})  loss {row['loss']:.4f}  rate "
-        f"{row['learning_rate']:.2e}  norm {row['gradient_norm']:.3f}  {row['tokens_per_s']:,.0f} tokens/s{shown}  "
-        f"waited {row['data_wait']:.1%}  {row['memory_gib']:.1f} GiB"
-    )
 
 
 def _memory_bytes(device: torch.device) -> int:

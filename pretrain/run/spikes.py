@@ -24,22 +24,25 @@ class SpikeWatch:
         self._in_a_row = 0
 
     def may_step(self, loss: float, gradient_norm: float) -> bool:
-        """Return whether the step may change the weights.
-
-        Raises:
-            DivergedError: there were too many in a row that may not.
-        """
+        """Return whether the step may change the weights."""
         if math.isfinite(loss) and math.isfinite(gradient_norm):
             self._in_a_row = 0
             return True
         self._in_a_row += 1
+        return not self._config.skip_not_finite
+
+    def check(self) -> None:
+        """Look at how many steps in a row were not finite, once the log has the last of them.
+
+        Raises:
+            DivergedError: they are too many.
+        """
         if self._in_a_row >= self._config.max_not_finite:
             raise DivergedError(
-                f"{self._in_a_row} steps in a row gave no finite loss or gradient (loss {loss:g}, norm of the "
-                f"gradients {gradient_norm:g}): lower the learning rate, or look at the sources that `log.jsonl` names "
-                "for these steps; started again, the run goes on at its last checkpoint"
+                f"{self._in_a_row} steps in a row gave no finite loss or gradient: lower the learning rate, or look at "
+                "the sources that `log.jsonl` names for these steps; started again, the run goes on at its last "
+                "checkpoint"
             )
-        return not self._config.skip_not_finite
 
     def leap(self, loss: float) -> float | None:
         """Take the loss of a step; return how many times the usual one it is, where that is too many."""

@@ -116,13 +116,16 @@ def varlen_of_211(
     *,
     window_size: tuple[int, int] = (-1, -1),
 ) -> Tensor:
-    return varlen_of_213(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, window_size=window_size)
+    """Its kernel knows groups of heads without being told."""
+    return varlen_of_213(
+        query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, window_size=window_size, enable_gqa=True
+    )
 
 
 @pytest.fixture(params=[varlen_of_213, varlen_of_211])
 def varlen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "varlen_attn", request.param)
-    monkeypatch.setattr(attention, "_KNOWS_GROUPS", request.param is varlen_of_213)
+    monkeypatch.setattr(attention, "_WANTS_GROUPS", request.param is varlen_of_213)
 
 
 @pytest.mark.usefixtures("varlen")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pretrain.model.loss import IGNORED, head_loss, reference_loss
+from pretrain.model.loss import IGNORED, chunk_rows, head_loss, reference_loss
 
 
 def drawn(tokens: int, size: int, vocab: int, dtype: torch.dtype, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -176,7 +176,28 @@ def test_chunks_fit_the_bytes_that_they_may_have(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("pretrain.model.loss.CHUNK_BYTES", 12 * 900 * 4 + 100)
     with Watch() as seen, torch.no_grad():
         head_loss(hidden, weight, targets)
-    assert seen.largest == 12 * 900
+    assert seen.largest == 8 * 900, "a power of two, so that chunks of a sequence have one shape"
+
+
+@pytest.mark.parametrize(("dtype", "rows"), [(torch.bfloat16, 4096), (torch.float32, 2048)])
+@pytest.mark.parametrize("vocabulary", [151_936, 152_064])
+def test_qwens_sequences_divide_into_chunks(vocabulary: int, dtype: torch.dtype, rows: int) -> None:
+    assert chunk_rows(vocabulary, dtype) == rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_compiled_is_the_same(dtype: torch.dtype) -> None:
+    hidden, weight, targets = drawn(53, 16, 300, dtype)
+    found = with_slopes(lambda h, w: head_loss(h, w, targets, 16, compiled=True), hidden, weight, 0.5)
+    wanted = with_slopes(lambda h, w: head_loss(h, w, targets, 16), hidden, weight, 0.5)
+    bound = {torch.bfloat16: 2**-7, torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.dtype == theirs.dtype
+        torch.testing.assert_close(ours, theirs, rtol=bound, atol=bound)
+    with torch.no_grad():
+        evaluated = head_loss(hidden, weight, targets, 16, compiled=True)
+    torch.testing.assert_close(evaluated[1], wanted[1], rtol=bound, atol=bound)
 
 
 def test_a_vocabulary_beyond_those_bytes_has_a_token_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

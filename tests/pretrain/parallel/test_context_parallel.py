@@ -113,7 +113,7 @@ def test_the_reference_on_context_ranks_is_the_reference(context: int, monkeypat
 @pytest.mark.parametrize("context", [2, 3])
 def test_chunks_of_flash_attention_are_those_of_the_reference(context: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "varlen_attn", _varlen_in_a_loop)
-    monkeypatch.setattr(attention, "_KNOWS_GROUPS", True)
+    monkeypatch.setattr(attention, "_WANTS_GROUPS", True)
     _assert_as_whole(Varlen(), context, 24, monkeypatch)
 
 

@@ -20,10 +20,13 @@ def test_only_steps_in_a_row_end_the_run() -> None:
     watch = SpikeWatch(SpikeConfig(max_not_finite=2))
     for _ in range(5):
         assert not watch.may_step(math.nan, 1.0)
+        watch.check()
         assert watch.may_step(1.0, 1.0)
     watch.may_step(math.nan, 1.0)
+    watch.check()
+    watch.may_step(math.nan, 1.0)
     with pytest.raises(DivergedError, match="2 steps in a row gave no finite loss"):
-        watch.may_step(math.nan, 1.0)
+        watch.check()
 
 
 def test_a_loss_leaps_that_is_far_above_the_median_of_a_whole_window() -> None:

@@ -1,0 +1,62 @@
+"""The command line: options that torchrun leaves to us, and what each kind of error ends in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import typer.main
+from torch.distributed.run import get_args_parser
+
+from configs.errors import UserError
+from pretrain import cli
+from pretrain.checkpoint.checkpoint import CheckpointError
+from pretrain.run.spikes import DivergedError
+from pretrain.run.stopping import RunStoppedError
+from tests.pretrain.small_runs import small_run
+
+
+def test_torchrun_takes_no_option_for_one_of_its_own() -> None:
+    """It takes the beginning of an option for the whole, wherever it stands; `--config` is there because of that."""
+    command = typer.main.get_command(cli.app).commands["cpt"]  # type: ignore[attr-defined]
+    longest = [next(name for name in option.opts if name.startswith("--")) for option in command.params]
+    assert "--config" in longest
+    own = ["pretrain", "cpt", *longest]
+    parsed = get_args_parser().parse_args(["--standalone", "--nproc-per-node=2", "-m", *own])
+    assert [parsed.training_script, *parsed.training_script_args] == own
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("a [b] mistake"), 2, "error: a [b] mistake"),
+        (RunStoppedError("stopped after step 3"), 143, "stopped after step 3"),
+        (DivergedError("no finite loss"), 1, "the run failed: no finite loss"),
+        (CheckpointError("was not written"), 1, "the run failed: was not written"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), 1, "lower batch.micro_tokens"),
+        (OSError(28, "No space left on device"), 2, "no space left on the device"),
+    ],
+)
+def test_an_error_is_a_line_and_an_exit_code(
+    error: Exception,
+    code: int,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    file = tmp_path / "run.yaml"
+    file.write_text(small_run(tmp_path).model_dump_json())
+    monkeypatch.setattr(cli, "train", failing)
+    monkeypatch.setattr(sys, "argv", ["pretrain", "cpt", "--run", str(file)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    told = capfd.readouterr().err
+    assert line in told
+    assert len(told.splitlines()) == 1
