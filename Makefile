@@ -151,10 +151,11 @@ $(TINY_MIXTURE): configs/mixtures/tiny.yaml configs/tokens/sample.yaml $(SAMPLE)
 	@$(WITH_LOCALE) $(PY) -m mixing tokens --corpus '$(TINY)/corpora/[a-z][a-z]' --out $(TINY)/tokens --config configs/tokens/sample.yaml
 	@$(WITH_LOCALE) $(PY) -m mixing mixture --mix configs/mixtures/tiny.yaml --tokens $(TINY)/tokens --out $(TINY)/mixtures
 
-# One process, or one on each of NPROC devices of this machine; for several machines, see the README.
-CPT := $(if $(filter-out 1,$(NPROC)),$(VENV)/bin/torchrun --standalone --nproc-per-node=$(call verbatim,NPROC) -m,$(PY) -m)
+# One process, or one on each of NPROC devices of this machine; for several machines, see the README. Ranks that were asked
+# to stop get ten minutes for their checkpoint, not half of one.
+CPT := $(if $(filter-out 1,$(NPROC)),TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 $(VENV)/bin/torchrun --standalone --nproc-per-node=$(call verbatim,NPROC) -m,$(PY) -m)
 cpt: $(STAMP) $(if $(RUN),,$(TINY_MIXTURE))
-	@$(WITH_LOCALE) $(CPT) pretrain cpt --run $(if $(RUN),$(call verbatim,RUN),configs/pretrain/tiny.yaml) --runs $(call verbatim,RUNS) \
+	@$(WITH_LOCALE) $(CPT) pretrain cpt --config $(if $(RUN),$(call verbatim,RUN),configs/pretrain/tiny.yaml) --runs $(call verbatim,RUNS) \
 		$(if $(MIX),--mixture $(call verbatim,MIX)) $(if $(FROM),--from $(call verbatim,FROM)) $(if $(CHANGED),--changed-mixture)
 
 mixdiff: $(STAMP)
