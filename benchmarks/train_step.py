@@ -20,6 +20,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
+import torch
+
 from benchmarks.machine import ROOT, describe
 from benchmarks.train_shapes import Work
 
@@ -47,6 +49,8 @@ def main() -> None:
     parser.add_argument("--ours-only", action="store_true", help="to compare modes of ours")
     parser.add_argument("--out", type=Path, help="file for all figures, as JSON lines")
     options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("there is no CUDA device here: run it on a GPU, or try the scripts with --device cpu")
     print(describe("torch"))
     cases = CASES if options.device == "cuda" else _TINY
     for number, (shape, batch, length, own, peers, modes) in enumerate(cases):
