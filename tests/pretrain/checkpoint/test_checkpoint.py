@@ -50,13 +50,10 @@ FP32 = OptimizerConfig()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread_not_compiled() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _not_compiled() -> Iterator[None]:
     torch.compiler.set_stance("force_eager")
     yield
     torch.compiler.set_stance("default")
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -39,13 +39,10 @@ KINDS = {"fp32": OptimizerConfig(), "low": OptimizerConfig(weights="bf16", state
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_not_compiled() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _not_compiled() -> Iterator[None]:
     torch.compiler.set_stance("force_eager")
     yield
     torch.compiler.set_stance("default")
-    torch.set_num_threads(threads)
 
 
 def sharded(config: OptimizerConfig, seed: int, replicas: int = 1) -> Decoder:

@@ -117,9 +117,7 @@ def varlen_of_211(
     window_size: tuple[int, int] = (-1, -1),
 ) -> Tensor:
     """Its kernel knows groups of heads without being told."""
-    return varlen_of_213(
-        query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, window_size=window_size, enable_gqa=True
-    )
+    return varlen_of_213(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, window_size=window_size, enable_gqa=True)
 
 
 @pytest.fixture(params=[varlen_of_213, varlen_of_211])

@@ -41,12 +41,9 @@ SHAPE = ModelConfig(
 @pytest.fixture(scope="module", autouse=True)
 def _not_compiled() -> Iterator[None]:
     """Run torchao's step without a compiler, which takes a minute for what is tested in a second."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.compiler.set_stance("force_eager")
     yield
     torch.compiler.set_stance("default")
-    torch.set_num_threads(threads)
 
 
 def algorithm_2(
