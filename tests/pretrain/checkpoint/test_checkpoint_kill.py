@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import random
@@ -48,8 +49,13 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[torch.Tens
 
 
 def start(task: Callable[[], None]) -> multiprocessing.process.BaseProcess:
-    """Do something in a copy of this process."""
-    process = multiprocessing.get_context("fork").Process(target=task)
+    """Do something in a copy of this process, where nothing that it had is taken apart: threads are not copied."""
+
+    def frozen() -> None:
+        gc.freeze()
+        task()
+
+    process = multiprocessing.get_context("fork").Process(target=frozen)
     process.start()
     return process
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import socket
 import warnings
@@ -241,12 +240,16 @@ def _tokens() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def spawn(folder: Path, turn: int) -> None:
-    """Start two ranks, as copies of this process: importing everything takes longer than the test."""
-    importlib.import_module("pretrain.optimizer.low_precision_adamw")
+    """Start two ranks, as copies of a server that has imported everything: that takes longer than the test.
+
+    Not of this process: groups of other tests that it still has would be taken apart in a copy, which then waits for
+    threads that it has not.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
+    multiprocessing.set_forkserver_preload([__name__, "pretrain.optimizer.low_precision_adamw"])
+    context = multiprocessing.get_context("forkserver")
     ranks = [context.Process(target=two_ranks, args=(rank, port, str(folder), turn)) for rank in range(2)]
     for process in ranks:
         process.start()
