@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup cpt corpus parallel tell pivot tokens tokenizer where mixture mixdiff export languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
+.PHONY: help setup test-long cpt corpus parallel tell pivot tokens tokenizer where mixture mixdiff export languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
 
 # LANG is also the locale variable of every shell. As the language of a job it counts only when it stands on make's own
 # command line; what make starts gets the locale that make itself was started with.
@@ -81,7 +81,7 @@ help:
 	@echo "make kenlm LANG=el TEXT=wiki.txt            a perplexity model -> profiles/el"
 	@echo "make stopwords LANG=el TEXT=wiki.txt        function words -> profiles/el"
 	@echo "make language CODE=sw NAME=Swahili ISO3=swa TEXT=wiki.txt   all of these, for a new language"
-	@echo "make test | test-all | lint | bench | clean"
+	@echo "make test | test-all | test-long | lint | bench | clean"
 
 setup: $(STAMP)
 
@@ -234,7 +234,10 @@ test: $(STAMP) $(SAMPLE)/.packed
 	$(WITH_LOCALE) $(PY) -m pytest $(IN_PARALLEL)
 
 test-all: $(STAMP) $(SAMPLE)/.packed
-	$(WITH_LOCALE) $(PY) -m pytest $(IN_PARALLEL) -m "slow or not slow"
+	$(WITH_LOCALE) $(PY) -m pytest $(IN_PARALLEL) -m "not long"
+
+test-long: $(STAMP)
+	$(WITH_LOCALE) $(PY) -m pytest -m long
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

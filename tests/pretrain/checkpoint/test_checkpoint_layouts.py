@@ -88,7 +88,7 @@ def _go_on(folder: Path, parallel: ParallelConfig, first: int, config: Optimizer
     return (before if first else after), after
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_tensor_ranks_then_one_then_two_of_a_pipeline(tmp_path: Path) -> None:
     """Weights and moments are the same to the bit, those in 8 bits, too; losses are those of one process."""
 

@@ -44,7 +44,7 @@ def _evaluate(mixture: Path, config: ParallelConfig) -> Evaluation:
     return evaluator.run(runner.evaluate, 3, counts=counts)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_token_counts_once_however_ranks_share_the_work(tmp_path: Path) -> None:
     """Also where ranks have no sequences of a source left."""
     mixture = write_text_mixture(tmp_path / "mixture")

@@ -275,7 +275,7 @@ def test_states_are_created_without_a_trace(setting: dict[str, str]) -> None:
     assert all(torch.equal(one, other) for one, other in zip(run(True), run(False), strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_as_in_training() -> None:
     """The step that torchao compiles is the one that is tested above."""
     start = torch.randn(64, 64, generator=torch.Generator().manual_seed(1))

@@ -30,7 +30,7 @@ with process_group():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_moments_in_8_bits_do_not_take_the_compiled_step_of_those_in_float32(tmp_path: Path) -> None:
     """They did, from the cache on disk: a segmentation fault, or another run's arithmetic."""
     done = subprocess.run(

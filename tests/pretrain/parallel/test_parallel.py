@@ -117,7 +117,7 @@ def test_two_ranks_do_as_one_process(name: str, found: Found, alone: dict[str, O
     assert_same(found.outcomes[name], alone[_CASES[name].model.family])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_layers_do_as_one_process(tmp_path: Path, alone: dict[str, Outcome]) -> None:
     for outcome in on_ranks(train_cases, 2, tmp_path, _COMPILED).values():
         assert_same(outcome, alone["qwen2"])

@@ -52,7 +52,7 @@ def test_four_ranks_do_as_one_process(name: str, found: dict[str, Outcome], alon
     assert_same(found[name], alone)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", _MORE_CASES)
 def test_all_pairs_of_ways_do_as_one_process(name: str, found_more: dict[str, Outcome], alone: Outcome) -> None:
     assert_same(found_more[name], alone)
