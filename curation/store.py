@@ -88,7 +88,7 @@ def commit(
         if (done := read_manifest(folder, identity)) is not None:  # another attempt at this task was faster
             return done
         raise
-    _sync(folder.parent)
+    sync_path(folder.parent)
     return Manifest(folder, identity, dict(counts), dict(details), files)
 
 
@@ -109,7 +109,7 @@ def write_text_atomically(path: Path, text: str) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync_path(path.parent)
 
 
 def _checksum_and_sync(path: Path) -> str:
@@ -121,8 +121,9 @@ def _checksum_and_sync(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Make what is written to a file, or the names in a folder, last on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

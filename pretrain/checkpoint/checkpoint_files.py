@@ -20,7 +20,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from configs.errors import UserError
 from configs.load import StrictModel
-from curation.store import write_text_atomically
+from curation.store import sync_path, write_text_atomically
 from mixing.tokens.token_source import file_checksum
 from pretrain.model.model_config import ModelConfig
 
@@ -209,7 +209,7 @@ def commit(partial: Path, state: RunState, files: Mapping[str, StoredFile]) -> P
     if folder.exists():  # a damaged one that the run came past again
         os.rename(folder, replaced)
     os.rename(partial, folder)
-    sync_folder(folder.parent)
+    sync_path(folder.parent)
     shutil.rmtree(replaced, ignore_errors=True)
     return folder
 
@@ -248,15 +248,6 @@ def remove_leftovers(folder: Path) -> None:
             os.rename(path, folder / match[1])
         else:
             shutil.rmtree(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder last."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _checksum(plain: Mapping[str, object]) -> str:

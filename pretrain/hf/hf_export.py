@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from configs.errors import UserError
+from curation.store import sync_path
 from pretrain.hf.hf_config import CONFIG, config_json
 from pretrain.hf.hf_files import INDEX, WEIGHTS
 from pretrain.hf.hf_names import hf_name
@@ -86,11 +87,11 @@ def _aside(folder: Path) -> Iterator[Path]:
     try:
         yield aside
         for path in [*aside.iterdir(), aside]:
-            _sync(path)
+            sync_path(path)
         if folder.exists():
             os.rename(folder, old)
         os.rename(aside, folder)
-        _sync(folder.parent)
+        sync_path(folder.parent)
     finally:
         _clear(folder, aside, old)
 
@@ -151,11 +152,3 @@ def _shard_name(number: int, count: int) -> str:
 
 def _elements(shape: tuple[int, ...]) -> int:
     return torch.Size(shape).numel()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

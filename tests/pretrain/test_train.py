@@ -40,7 +40,6 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def unbroken(mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a run that was never stopped."""
-    torch.set_num_threads(1)
     return finish(small_run(mixture), tmp_path_factory.mktemp("runs"))
 
 
