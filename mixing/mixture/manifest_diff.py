@@ -1,4 +1,7 @@
-"""What differs between two manifests: settings, stages, shares of categories, tokens and bytes of sources."""
+"""What differs between two manifests: settings, stages, shares of categories, tokens and bytes of sources.
+
+The bytes of held-out texts count, too: losses on others do not compare.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from curation.charts import number, share
-from mixing.mixture.manifest_schema import Manifest, ManifestSource, ManifestStage
+from mixing.mixture.manifest_schema import Manifest, ManifestSource, ManifestStage, ManifestValidation
 from mixing.mixture.report_utilization import plan_words
 from mixing.mixture.utilization import usage_rows, utilization
 
@@ -29,7 +32,8 @@ class Change:
 
 
 def compare_manifests(before: Manifest, after: Manifest) -> list[Change]:
-    """Return the differences, the mixture's first, then stage by stage; none for manifests that train alike.
+    """Return the differences, the mixture's first, then stage by stage; none for manifests that train alike,
+    and are measured alike.
 
     What says where and with which code a manifest was made is no difference: folders, versions, hashes.
     """
@@ -41,6 +45,7 @@ def compare_manifests(before: Manifest, after: Manifest) -> list[Change]:
         else:
             changes += _stage_changes(stage, stages.pop(stage.name))
     changes += [Change(f"stage {name}", "tokens", "", f"{stage.tokens:,}") for name, stage in stages.items()]
+    changes += _validation_changes(before, after)
     changes += _usage_changes(before, after)
     return changes
 
@@ -52,7 +57,6 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "seed": str(manifest.seed),
         "tokenizer": f"{manifest.tokenizer.name} {manifest.tokenizer.sha256[:12]}",
         "stages": ", ".join(stage.name for stage in manifest.stages),
-        "validation": ", ".join(f"{own.source} {own.tokens:,}" for own in manifest.validation),
     }
 
 
@@ -99,7 +103,24 @@ def _source_facts(own: ManifestSource) -> dict[str, str]:
     }
 
 
-def _shards(own: ManifestSource) -> str:
+def _validation_changes(before: Manifest, after: Manifest) -> Iterator[Change]:
+    """Yield how the held-out texts differ, source by source."""
+    sources = [{own.source: own for own in manifest.validation} for manifest in (before, after)]
+    for name in sorted(sources[0].keys() | sources[1].keys()):
+        facts = [_held_out_facts(own[name]) if name in own else {} for own in sources]
+        yield from _changed(f"validation, source {name}", *facts)
+
+
+def _held_out_facts(own: ManifestValidation) -> dict[str, str]:
+    return {
+        "language": own.language,
+        "documents": f"{own.sequences:,}",
+        "tokens": f"{own.tokens:,}",
+        "shards": _shards(own),
+    }
+
+
+def _shards(own: ManifestSource | ManifestValidation) -> str:
     """Return something that is equal for equal bytes, and short."""
     sums = sorted(f"{shard.name} {shard.bin_checksum} {shard.idx_checksum}" for shard in own.shards)
     return f"{len(sums):,} ({_digest(sums)})"

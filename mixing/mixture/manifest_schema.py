@@ -202,7 +202,7 @@ class Manifest(StrictModel):
         sequence_length: of stages that do not say otherwise.
         tokens: of all stages.
         stages: in their order.
-        validation: by language and source.
+        validation: held-out texts, by language and source; a source may be here that no stage draws from.
         config: the configuration, with all defaults.
         config_hash: SHA-256 of the configuration.
         code_version: hash of the code that wrote the manifest.
@@ -228,6 +228,8 @@ class Manifest(StrictModel):
             raise ValueError(f"tokens is {self.tokens:,}, those of the stages sum to {tokens:,}: {CHANGED}")
         if twice := repeated([stage.name for stage in self.stages]):
             raise ValueError(f"two stages are called {twice!r}: {CHANGED}")
+        if twice := repeated([own.source for own in self.validation]):
+            raise ValueError(f"the validation texts of {twice!r} stand there twice: {CHANGED}")
         drawn: dict[str, list[tuple[str | None, int]]] = {}
         for stage in self.stages:
             for own in stage.sources:

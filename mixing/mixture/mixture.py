@@ -6,7 +6,7 @@ from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from configs.load import StrictModel, load_config
 from mixing.mixture.amounts import Exact, Tokens
@@ -20,6 +20,16 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Length = Annotated[int, Field(ge=1)]
 Entries = TypeVar("Entries", bound=Sized)
 Packing = Literal["concatenate", "best_fit"]
+
+
+def _no_truth_value(data: object) -> object:
+    if isinstance(data, bool):
+        raise ValueError("YAML reads this as a truth value, as it does the code of Norwegian: put it in quotes")
+    return data
+
+
+# Of a source, or a glob that stands for several.
+SourceName = Annotated[Label, BeforeValidator(_no_truth_value)]
 
 
 def _not_empty(entries: Entries) -> Entries:
@@ -57,8 +67,7 @@ class SourceConfig(_Choice):
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, data: object) -> object:
-        if isinstance(data, bool):
-            raise ValueError("YAML reads this as a truth value, as it does the code of Norwegian: put it in quotes")
+        data = _no_truth_value(data)
         return {"name": data} if isinstance(data, str) else data
 
 
@@ -74,7 +83,7 @@ class CategoryConfig(_Choice):
 
     share: Exact
     sources: Annotated[tuple[SourceConfig, ...], AfterValidator(_not_empty)]
-    without: tuple[Label, ...] = ()
+    without: tuple[SourceName, ...] = ()
     spread: SpreadConfig = SpreadConfig()
 
     def choice(self, source: SourceConfig) -> SourceConfig:
@@ -134,6 +143,8 @@ class MixtureConfig(StrictModel):
         sequence_length: of stages that do not say otherwise.
         max_epochs: how often a text may be read over all stages; None is no cap.
         max_epochs_of: other caps over all stages, by source or glob; a name goes before a glob.
+        validation: names or globs of the sources whose held-out texts a run is measured on, whether a stage draws from
+            them or not; None is all that are drawn from.
         stages: in their order.
     """
 
@@ -143,6 +154,7 @@ class MixtureConfig(StrictModel):
     sequence_length: Length
     max_epochs: Exact | None = Field(default=1, validate_default=True)
     max_epochs_of: dict[Label, Exact | None] = {}
+    validation: Annotated[tuple[SourceName, ...], AfterValidator(_not_empty)] | None = None
     stages: Annotated[tuple[StageConfig, ...], AfterValidator(_not_empty)]
 
     @field_validator("stages")

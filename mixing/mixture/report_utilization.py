@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
@@ -44,6 +45,7 @@ def render_mixture(manifest: Manifest) -> str:
         "stages": [_stage_view(stage, manifest) for stage in manifest.stages],
         "rate_chart": learning_rate_chart(manifest.stages),
         "validation": [(*own, language_name(own[0])) for own in _validation(manifest)],
+        "unmeasured": sorted(_drawn(manifest, "language") - {own.language for own in manifest.validation}),
         "max_rows": _MAX_ROWS,
         "versions": list(manifest.versions.items()),
         "config": yaml.safe_dump(manifest.config, sort_keys=False, allow_unicode=True, width=100),
@@ -149,11 +151,18 @@ def _slice_words(own: ManifestSource) -> str:
 
 def _validation(manifest: Manifest) -> Iterable[tuple[str, str, int, int]]:
     """Return the language, sources, documents and tokens of each language's validation split."""
+    drawn = _drawn(manifest, "source")
     by_language: dict[str, list[tuple[str, int, int]]] = {}
     for own in manifest.validation:
-        by_language.setdefault(own.language, []).append((own.source, own.sequences, own.tokens))
+        name = own.source if own.source in drawn else f"{own.source} (not drawn from)"
+        by_language.setdefault(own.language, []).append((name, own.sequences, own.tokens))
     for language, rows in by_language.items():
         yield language, ", ".join(row[0] for row in rows), sum(row[1] for row in rows), sum(row[2] for row in rows)
+
+
+def _drawn(manifest: Manifest, what: Literal["language", "source"]) -> set[str]:
+    """Return the languages or the sources that stages draw from."""
+    return {getattr(own, what) for stage in manifest.stages for own in stage.sources}
 
 
 @cache

@@ -32,7 +32,16 @@ from mixing.mixture.manifest_schema import (
 from mixing.mixture.mixture import MixtureConfig, SourceConfig, StageConfig, conditions
 from mixing.mixture.reads import SourceReads
 from mixing.mixture.slices import slice_name, write_slice
-from mixing.mixture.sources import Drawn, check_tokenizer, find_sources, load_sources, match_sources, run_caps
+from mixing.mixture.sources import (
+    Drawn,
+    check_tokenizer,
+    find_sources,
+    load_sources,
+    match_sources,
+    match_validation,
+    measured_sources,
+    run_caps,
+)
 from mixing.tokens.token_source import TokenSource, file_checksum
 
 _LIBRARIES = ("numpy", "pyarrow", "pydantic", "xxhash")
@@ -46,9 +55,11 @@ def resolve_mixture(config: MixtureConfig, tokens: Path, fresh: Path, target: Pa
     """
     names = find_sources(tokens)
     drawn = [match_sources(stage, names, tokens) for stage in config.stages]
-    sources = load_sources(tokens, {name for stage in drawn for name in stage}, deep)
+    trained = {name for stage in drawn for name in stage}
+    sources = load_sources(tokens, trained, match_validation(config, names, tokens), deep)
     check_tokenizer(config, sources)
-    run = _Run(config, sources, run_caps(config, sources), fresh, target)
+    measured = measured_sources(config, sources, trained, tokens)
+    run = _Run(config, sources, run_caps(config, trained), fresh, target)
     stages = tuple(run.stage(stage, own) for stage, own in zip(config.stages, drawn, strict=True))
     plain = config.model_dump(mode="json")
     return Manifest(
@@ -59,7 +70,7 @@ def resolve_mixture(config: MixtureConfig, tokens: Path, fresh: Path, target: Pa
         sequence_length=config.sequence_length,
         tokens=sum(stage.tokens for stage in stages),
         stages=stages,
-        validation=_validation(sources, target),
+        validation=_validation(measured, target),
         config=plain,
         config_hash=hashlib.sha256(json.dumps(plain, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest(),
         code_version=code_version("mixing.mixture.resolve"),
@@ -250,7 +261,6 @@ def _validation(sources: Mapping[str, TokenSource], target: Path) -> tuple[Manif
             shards=manifest_shards(source, "validation"),
         )
         for name, source in sources.items()
-        if source.validation.tokens
     ]
     return tuple(sorted(entries, key=lambda own: (own.language, own.source)))
 

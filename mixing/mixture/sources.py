@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
@@ -14,6 +15,7 @@ from pathlib import Path
 from configs.errors import UserError
 from mixing.mixture.mixture import MixtureConfig, SourceConfig, StageConfig
 from mixing.tokens.folder import TOKENIZER_FOLDER
+from mixing.tokens.standing import first_uncompared
 from mixing.tokens.token_source import TOKENS_FILE, TokenSource, load_token_source
 
 _GLOB = re.compile(r"[*?\[]")
@@ -85,28 +87,96 @@ def _match_category(
 
 def _named_by(place: str, pattern: str, known: list[str], tokens: Path) -> list[str]:
     """Return the sources that a name or a glob stands for: one at least."""
-    if pattern in known:
-        return [pattern]
-    listed = ", ".join(known[:_NAMED]) + (f" and {len(known) - _NAMED:,} more" if len(known) > _NAMED else "")
+    if found := _matching(pattern, known):
+        return found
+    listed = _listed(known)
     if not _GLOB.search(pattern):
         close = difflib.get_close_matches(pattern, known, 1)
         hint = f" - did you mean {close[0]!r}?" if close else ""
         raise UserError(f"{place}: there is no source {pattern!r} in {tokens}{hint}; there are: {listed}")
-    found = [name for name in known if fnmatchcase(name, pattern)]
-    if not found:
-        raise UserError(f"{place}: the glob {pattern!r} matches no source in {tokens}; there are: {listed}")
+    raise UserError(f"{place}: the glob {pattern!r} matches no source in {tokens}; there are: {listed}")
+
+
+def _matching(pattern: str, known: list[str]) -> list[str]:
+    """Return the names that a name or a glob stands for; a name goes before a glob."""
+    return [pattern] if pattern in known else [name for name in known if fnmatchcase(name, pattern)]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+
+
+def match_validation(config: MixtureConfig, names: Iterable[str], tokens: Path) -> set[str]:
+    """Return the sources that the mixture's `validation` stands for; none where it says nothing.
+
+    Raises:
+        UserError: a name or a glob stands for nothing.
+    """
+    known = list(names)
+    return {name for pattern in config.validation or () for name in _named_by("validation", pattern, known, tokens)}
+
+
+def measured_sources(
+    config: MixtureConfig, sources: Mapping[str, TokenSource], drawn: Collection[str], tokens: Path
+) -> dict[str, TokenSource]:
+    """Return the sources whose held-out texts a run is measured on, by name.
+
+    Args:
+        config: the mixture.
+        sources: those that are drawn from, and those that `validation` stands for.
+        drawn: the former.
+        tokens: folder that they are in.
+
+    Raises:
+        UserError: a source that `validation` names has no held-out texts, or none has that a glob there stands for; or
+            a source that is drawn from was not compared with one that is measured on.
+    """
+    having = {name: own for name, own in sources.items() if own.validation.tokens}
+    found = {name: own for name, own in having.items() if name in drawn}
+    if config.validation is not None:
+        found = {}
+        for pattern in config.validation:
+            own = {name: having[name] for name in _matching(pattern, list(sources)) if name in having}
+            if not own:
+                raise UserError(
+                    f"validation: {pattern!r} stands for no source with held-out texts; with some are: "
+                    f"{_listed(_with_held_out(tokens)) or 'none'}"
+                )
+            found |= own
+    if uncompared := first_uncompared((sources[name] for name in sorted(drawn)), found.values()):
+        trained, held_out = uncompared
+        raise UserError(
+            f"{trained.folder} was not compared with {held_out.folder}, whose held-out texts may stand in its training "
+            "texts: run `make tokens` for both corpora again, in one command"
+        )
+    return dict(sorted(found.items()))
+
+
+def _with_held_out(tokens: Path) -> list[str]:
+    """Return the finished sources of a folder that have held-out texts."""
+    found = []
+    for name in find_sources(tokens):
+        with suppress(UserError):
+            if load_token_source(tokens / name).validation.tokens:
+                found.append(name)
     return found
 
 
-def load_sources(tokens: Path, names: Iterable[str], deep: bool) -> dict[str, TokenSource]:
+def load_sources(tokens: Path, drawn: Collection[str], measured: Collection[str], deep: bool) -> dict[str, TokenSource]:
     """Return sources by name, their files of the sizes, and for a `deep` look the bytes, that `tokens.json` tells of.
 
+    Args:
+        tokens: folder that they are in.
+        drawn: names of those that are drawn from.
+        measured: names of those whose held-out texts alone are used, these among them or not.
+        deep: whether all bytes are read.
+
     Raises:
-        UserError: one is not finished, was rewritten, holds no text for training, or has another tokenizer than the
-            others.
+        UserError: one is not finished, was rewritten, is drawn from and holds no text for training, or has another
+            tokenizer than the others.
     """
     loaded: dict[str, TokenSource] = {}
-    for name in sorted(names):
+    for name in sorted({*drawn, *measured}):
         source = load_token_source(tokens / name)
         if source.source != name:
             raise UserError(f"{source.folder / TOKENS_FILE} tells of the source {source.source!r}: name the folder so")
@@ -116,7 +186,7 @@ def load_sources(tokens: Path, names: Iterable[str], deep: bool) -> dict[str, To
                 f"the sources of a mixture need one tokenizer: {first.source} was made with {_identity(first)}, "
                 f"{name} with {_identity(source)}; run `make tokens` with the same one for both"
             )
-        if not source.totals.tokens:
+        if name in drawn and not source.totals.tokens:
             raise UserError(f"the source {name!r} is empty: it has no tokens for training; take it out of the mixture")
         source.verify(deep)
         loaded[name] = source

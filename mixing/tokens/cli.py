@@ -36,7 +36,13 @@ from mixing.tokens.where import Place, find_place
 # Tables need room; where the output is no terminal, nobody wraps it.
 _WIDTH = 140
 
-Corpora = Annotated[str, typer.Option(help="Folder of a finished corpus, or a glob; several by comma.")]
+Corpora = Annotated[
+    str,
+    typer.Option(
+        help="Folder of a finished corpus, or a glob; several by comma. A source is called as its folder, or as "
+        "name=folder says: el,el-raw=raw/el."
+    ),
+]
 Config = Annotated[Path | None, typer.Option(help="YAML file; names only what differs from the defaults.")]
 
 

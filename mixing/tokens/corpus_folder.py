@@ -5,7 +5,10 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,9 @@ from configs.languages import load_languages
 from filters.words import Segmentation
 
 SUMMARY = "summary.json"
+# Of a source. A mixture would take `*`, `?` and `[` for a glob; no file system takes a longer name.
+_NAME = re.compile(r"[^./\\*?\[][^/\\*?\[]{0,99}")
+_MOST_BYTES = 255
 # As `curation/duplicates/base.py` compares them.
 _SIGNED_WITH = ("bands", "rows", "ngram", "seed")
 NEEDED_COLUMNS = ("id", "text")
@@ -35,7 +41,7 @@ class CorpusFolder:
 
     Attributes:
         folder: where it is.
-        name: of the folder: the source's name in a mixture.
+        name: the source's name in a mixture: the one that it was given, or the folder's.
         language: its code; of a parallel corpus its pair, `de-en`.
         summary_sha256: of its `summary.json`.
         utf8_bytes: of its texts, as its summary says; None where that says nothing.
@@ -61,30 +67,75 @@ class CorpusFolder:
 
 
 def find_corpora(selection: str) -> list[CorpusFolder]:
-    """Return the corpora of a selection: folders or globs, several by comma.
+    """Return the corpora of a selection: folders, folders with a name (`el-raw=raw/el`) or globs, several by comma.
 
-    A glob takes the finished corpora that hold a document; a folder that is named must be one.
+    A glob takes the finished corpora that hold a document; a folder that is named must be one. What is named goes
+    before a glob. A folder that is there goes before a name: `x=y` is the folder `x=y`, where there is one.
 
     Raises:
-        UserError: a folder is missing or is no finished corpus, or two of them have one name.
+        UserError: a folder is missing or is no finished corpus, two of them have one name or one of them has two, or a
+            name cannot be one.
     """
     corpora: dict[Path, CorpusFolder] = {}
-    for pattern in filter(None, (piece.strip() for piece in selection.split(","))):
-        found = _matches(pattern) if glob.has_magic(pattern) else [open_corpus_folder(Path(pattern))]
-        corpora |= {corpus.folder.resolve(): corpus for corpus in found}
+    named: dict[Path, str] = {}
+    for piece in filter(None, (piece.strip() for piece in selection.split(","))):
+        if (given := _given_name(piece)) is None and glob.has_magic(piece):
+            matched = ((corpus.folder.resolve(), corpus) for corpus in _matches(piece))
+            corpora |= {folder: corpus for folder, corpus in matched if folder not in named}
+            continue
+        name, written = given or (None, piece)
+        corpus = open_corpus_folder(Path(written), name)
+        folder = corpus.folder.resolve()
+        if (other := named.setdefault(folder, corpus.name)) != corpus.name:
+            raise UserError(f"{folder} would be two sources, {other!r} and {corpus.name!r}; give it one name")
+        corpora[folder] = corpus
     if not corpora:
         raise UserError("CORPUS names no folder; give the folder of a corpus, such as corpora/el")
-    by_name: dict[str, Path] = {}
-    for corpus in corpora.values():
-        other = by_name.setdefault(corpus.name, corpus.folder)
-        if other != corpus.folder:
-            raise UserError(f"{other} and {corpus.folder} would both be the source {corpus.name!r}; run them apart")
+    _refuse_one_name(corpora.values())
     return list(corpora.values())
+
+
+def _refuse_one_name(corpora: Iterable[CorpusFolder]) -> None:
+    by_name: dict[str, CorpusFolder] = {}
+    for corpus in corpora:
+        other = by_name.setdefault(corpus.name, corpus)
+        if other is not corpus:
+            raise UserError(
+                f"{other.folder} and {corpus.folder} would both be the source {corpus.name!r}; give one of them "
+                f"another name, as in CORPUS={corpus.name}-2={corpus.folder}"
+            )
+
+
+def _given_name(piece: str) -> tuple[str, str] | None:
+    """Return the name and the folder of `name=folder`; None where a folder or a glob is written.
+
+    Raises:
+        UserError: no source can be called so, or the name stands before a glob or before nothing.
+    """
+    name, equals, folder = (part.strip() for part in piece.partition("="))
+    if not equals or "/" in name or os.path.exists(piece) or _globbed(piece):  # noqa: PTH110  (a name may be too long)
+        return None
+    name = unicodedata.normalize("NFC", name)
+    if not _NAME.fullmatch(name) or not name.isprintable() or len(name.encode()) > _MOST_BYTES:
+        raise UserError(
+            f"CORPUS={piece:.80}: no source can be called {name[:40]!r}: its name is a folder's, of 100 characters and "
+            f"{_MOST_BYTES} bytes at most, that begins with no dot and has neither / \\ * ? [ nor invisible characters"
+        )
+    if glob.has_magic(folder) and not os.path.exists(folder):  # noqa: PTH110
+        raise UserError(f"CORPUS={piece}: a glob may stand for several corpora, and {name!r} is the name of one")
+    if not folder:
+        raise UserError(f"CORPUS={piece}: there is no folder behind the name; write {name}=corpora/el")
+    return name, folder
+
+
+def _globbed(pattern: str) -> list[str]:
+    """Return the paths that a glob stands for; none where it is no glob."""
+    return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else []  # noqa: PTH207  (Path.glob takes no absolute one)
 
 
 def _matches(pattern: str) -> list[CorpusFolder]:
     corpora = []
-    for name in sorted(glob.glob(pattern)):  # noqa: PTH207  (Path.glob takes no absolute pattern)
+    for name in _globbed(pattern):
         if (Path(name) / SUMMARY).is_file():
             with suppress(EmptyCorpusError):
                 corpora.append(open_corpus_folder(Path(name)))
@@ -93,8 +144,12 @@ def _matches(pattern: str) -> list[CorpusFolder]:
     return corpora
 
 
-def open_corpus_folder(folder: Path) -> CorpusFolder:
+def open_corpus_folder(folder: Path, name: str | None = None) -> CorpusFolder:
     """Return a finished corpus.
+
+    Args:
+        folder: where it is.
+        name: of the source; None is the folder's.
 
     Raises:
         EmptyCorpusError: it has no documents.
@@ -120,7 +175,7 @@ def open_corpus_folder(folder: Path) -> CorpusFolder:
     size, indexes = summary.get("utf8_bytes"), tuple(_index(path) for path in files)
     return CorpusFolder(
         folder=folder,
-        name=folder.name,
+        name=name or folder.name,
         language=language,
         summary_sha256=hashlib.sha256(content).hexdigest(),
         utf8_bytes=size if isinstance(size, int) else None,

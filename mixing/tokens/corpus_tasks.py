@@ -42,11 +42,11 @@ class CorpusTasks:
     def _refuse_other_corpus(self) -> None:
         if not (self.folder / TOKENS_FILE).exists():
             return
-        folder = load_token_source(self.folder).corpus.folder
-        if folder != str(self.corpus.folder):
+        folder = Path(load_token_source(self.folder).corpus.folder)
+        if folder.resolve() != self.corpus.folder.resolve():
             raise UserError(
-                f"{self.folder} holds the tokens of {folder}: {self.corpus.folder} has the same name; "
-                f"give another TOKENS, or remove {self.folder}"
+                f"{self.folder} holds the tokens of {folder}: {self.corpus.folder} has the same name; give it another "
+                f"one (CORPUS={self.corpus.name}-2={self.corpus.folder}), give another TOKENS, or remove {self.folder}"
             )
 
     def is_current(self, source: TokenSource) -> bool:

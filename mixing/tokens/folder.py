@@ -82,14 +82,17 @@ def keep_tokenizer(out: Path, tokenizer: TokenizerFile, dtype: TokenType) -> Tok
 
 
 def refuse_reserved_names(corpora: list[CorpusFolder]) -> None:
-    """Refuse corpora whose folders would be hidden, or be taken for the tokenizer's.
+    """Refuse corpora whose sources would be hidden, or be taken for the tokenizer's.
 
     Raises:
         UserError: naming the corpus.
     """
     for corpus in corpora:
         if corpus.name == TOKENIZER_FOLDER or corpus.name.startswith("."):
-            raise UserError(f"{corpus.folder}: no source may be called {corpus.name!r}; rename the folder")
+            raise UserError(
+                f"{corpus.folder}: no source may be called {corpus.name!r}; give it another name, as in "
+                f"CORPUS=another={corpus.folder}"
+            )
 
 
 def _sha256(path: Path) -> str | None:

@@ -7,7 +7,7 @@ published, is found out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from mixing.tokens.token_source import TOKENS_FILE, TokenSource, load_token_source
@@ -25,11 +25,28 @@ def finished_sources(out: Path) -> dict[str, TokenSource]:
 
 def are_compared(first: TokenSource, second: TokenSource) -> bool:
     """Return whether two sources, as they are, were compared; those without fingerprints cannot be, and count so."""
-    prints = first.fingerprints, second.fingerprints
+    return _compared(first, first.fingerprints, second, second.fingerprints)
+
+
+def first_uncompared(
+    trained: Iterable[TokenSource], held_out: Iterable[TokenSource]
+) -> tuple[TokenSource, TokenSource] | None:
+    """Return the first pair of two sources that were not compared as they are, one of each kind; None for none."""
+    prints = [(own, own.fingerprints) for own in held_out]
+    for first in trained:
+        own = first.fingerprints
+        for second, other in prints:
+            if first.folder != second.folder and not _compared(first, own, second, other):
+                return first, second
+    return None
+
+
+def _compared(first: TokenSource, own: str | None, second: TokenSource, other: str | None) -> bool:
     return (
-        None in prints
-        or first.compared_with.get(second.folder.name) == prints[1]
-        or second.compared_with.get(first.folder.name) == prints[0]
+        own is None
+        or other is None
+        or first.compared_with.get(second.folder.name) == other
+        or second.compared_with.get(first.folder.name) == own
     )
 
 

@@ -52,7 +52,7 @@ class Loss(StrictModel):
 
 
 class SourceLoss(Loss):
-    """Of the held-out texts of a source; `category` is the one that the source has where it is drawn from first."""
+    """Of the held-out texts of a source; `category` is the one where it is drawn from first, None where it never is."""
 
     source: str
     category: str | None
