@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup test-long cpt corpus parallel tell pivot tokens tokenizer where mixture mixdiff export languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
+.PHONY: help setup test-long cpt sweep corpus parallel tell pivot tokens tokenizer where mixture mixdiff export languages calibrate whatif explain audit scurve stopwords kenlm lmplz language sample test test-all lint format types bench clean
 
 # LANG is also the locale variable of every shell. As the language of a job it counts only when it stands on make's own
 # command line; what make starts gets the locale that make itself was started with.
@@ -47,6 +47,8 @@ RUN ?=
 RUNS ?= runs
 CHANGED ?=
 NPROC ?= 1
+SWEEP ?=
+SWEEPS ?= sweeps
 A ?=
 B ?=
 RENDER ?=
@@ -75,6 +77,7 @@ help:
 	@echo "make mixdiff A=mixtures/a B=mixtures/b      what differs between two mixtures"
 	@echo "make export MIX=mixtures/sample TRAINER=megatron   the same mixture for Megatron-LM or nanotron"
 	@echo "make cpt [RUN=configs/pretrain/my.yaml] [MIX=mixtures/a] [RUNS=runs] [NPROC=8]   a mixture -> runs/<name>; without RUN, a tiny one of the sample"
+	@echo "make sweep [SWEEP=configs/sweeps/my.yaml] [TOKENS=tokens] [SWEEPS=sweeps]   which mixture to train, from many small runs -> sweeps/<name>; without SWEEP, a tiny one of the sample"
 	@echo "make where TOKEN=<source>/<shard>:<offset>  from a training token back to its document and crawl record"
 	@echo "make calibrate LANG=el [METHOD=percentile|tail|quantile|sigma] [REFERENCE=corpora/en]   thresholds -> profiles/el"
 	@echo "make calibrate PAIR=de-en                    the same for a language pair -> profiles/parallel/de-en"
@@ -157,6 +160,10 @@ CPT := $(if $(filter-out 1,$(NPROC)),TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 $(VENV)/
 cpt: $(STAMP) $(if $(RUN),,$(TINY_MIXTURE))
 	@$(WITH_LOCALE) $(CPT) pretrain cpt --config $(if $(RUN),$(call verbatim,RUN),configs/pretrain/tiny.yaml) --runs $(call verbatim,RUNS) \
 		$(if $(MIX),--mixture $(call verbatim,MIX)) $(if $(FROM),--from $(call verbatim,FROM)) $(if $(CHANGED),--changed-mixture)
+
+sweep: $(STAMP) $(if $(SWEEP),,$(TINY_MIXTURE))
+	@$(WITH_LOCALE) $(PY) -m pretrain sweep --config $(if $(SWEEP),$(call verbatim,SWEEP),configs/sweeps/tiny.yaml) --out $(call verbatim,SWEEPS) \
+		$(if $(filter file,$(origin TOKENS)),,--tokens $(call verbatim,TOKENS))
 
 mixdiff: $(STAMP)
 	$(call need,A B,A=<mixture> B=<mixture>)

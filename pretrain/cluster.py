@@ -1,6 +1,6 @@
 """A run on the workers of a Ray cluster, such as the one that made the corpus: Ray Train starts the processes.
 
-The only room of this floor that imports Ray. What the workers do is `train.py`'s, as under torchrun: they find each
+What the workers do is `train.py`'s, as under torchrun: they find each
 other through PyTorch's process group, and a run that is started again goes on at its last checkpoint.
 """
 
@@ -49,7 +49,7 @@ def train_on_cluster(config: RunConfig, options: RunOptions, workers: int, gpus:
         TrainingFailedError: workers were lost more often than that.
     """
     config, options = _absolute(config, options)
-    with _ray():
+    with ray_session():
         _check_room(workers, gpus)
         for left in range(retries, -1, -1):
             trainer = TorchTrainer(
@@ -71,8 +71,12 @@ def train_on_cluster(config: RunConfig, options: RunOptions, workers: int, gpus:
 
 
 @contextmanager
-def _ray() -> Iterator[None]:
-    """Start Ray on this machine, or join the cluster of RAY_ADDRESS; workers get the code that runs here."""
+def ray_session() -> Iterator[None]:
+    """Start Ray on this machine, or join the cluster of RAY_ADDRESS; workers get the code that runs here.
+
+    Raises:
+        UserError: Ray does not start, or the cluster does not answer.
+    """
     if ray.is_initialized():
         yield
         return
@@ -80,10 +84,10 @@ def _ray() -> Iterator[None]:
     try:
         if address:  # its machines need not have this checkout
             modules = {"py_modules": [str(root / package) for package in _PACKAGES]}
-            ray.init(address, runtime_env=modules, logging_level=logging.WARNING)
+            ray.init(address, runtime_env=modules, logging_level=logging.ERROR)
         else:
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-            ray.init("local", include_dashboard=False, logging_level=logging.WARNING)
+            ray.init("local", include_dashboard=False, logging_level=logging.ERROR)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         place = f"the Ray cluster at {address} (RAY_ADDRESS)" if address else "Ray on this machine"
         raise UserError(f"cannot start {place}: {' '.join(str(error).split())[:300]}") from error

@@ -15,6 +15,8 @@ from mixing.mixture.mixture import load_mixture
 from mixing.telling.render import RenderConfig
 from mixing.tokens.config import TokensConfig
 from pretrain.run.run_config import RunConfig
+from pretrain.sweep.design import check_design, design_points
+from pretrain.sweep.sweep_config import SweepConfig
 from tests.jobs.conftest import ROOT
 
 CORPUS = sorted((ROOT / "configs" / "corpus").glob("*.yaml"))
@@ -22,13 +24,15 @@ PARALLEL = sorted((ROOT / "configs" / "parallel" / "jobs").glob("*.yaml"))
 MIXTURES = sorted((ROOT / "configs" / "mixtures").glob("*.yaml"))
 TOKENS = sorted((ROOT / "configs" / "tokens").glob("*.yaml"))
 PRETRAIN = sorted((ROOT / "configs" / "pretrain").glob("*.yaml"))
+SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))
 RENDER = sorted((ROOT / "configs" / "parallel" / "render").glob("*.yaml"))
 
 
 def test_there_are_configurations() -> None:
     assert {path.name for path in CORPUS} >= {"default.yaml"}
     parallel = {ROOT / "configs" / "parallel" / f"{name}.yaml" for name in ("templates", "language_names")}
-    known = {*CORPUS, *PARALLEL, *RENDER, *MIXTURES, *TOKENS, *PRETRAIN, *parallel, ROOT / "configs" / "languages.yaml"}
+    shipped = {*CORPUS, *PARALLEL, *RENDER, *MIXTURES, *TOKENS, *PRETRAIN, *SWEEPS}
+    known = {*shipped, *parallel, ROOT / "configs" / "languages.yaml"}
     assert set((ROOT / "configs").rglob("*.yaml")) == known
 
 
@@ -76,6 +80,18 @@ def test_every_run_loads(path: Path) -> None:
     run = load_config(path, RunConfig)
     assert run.name == path.stem
     assert f"{run.mixture.name}.yaml" in {own.name for own in MIXTURES}
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_every_sweep_loads(path: Path) -> None:
+    """And its design fits its base mixture, which is shipped, as its runs are."""
+    sweep = load_config(path, SweepConfig)
+    assert sweep.name == path.stem
+    mixture = load_mixture(ROOT / sweep.mixture)
+    check_design(sweep, mixture)
+    assert len(design_points(sweep, mixture)) > 6
+    for run in (sweep.run, *([sweep.scaling.run] if sweep.scaling else [])):
+        assert ROOT / run in PRETRAIN
 
 
 def test_the_defaults_of_parallel_jobs_are_spelt_out() -> None:

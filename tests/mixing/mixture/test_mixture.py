@@ -215,12 +215,21 @@ def tiny_tokens(tokens: Path) -> None:
         write_source(tokens, name, [even_rows(10, there)])
 
 
+def four_tokens(tokens: Path) -> None:
+    """Of a few hundred web pages each."""
+    for name in ("de", "en", "ru", "zh"):
+        write_source(tokens, name, [even_rows(300, 400_000)])
+
+
 TOKENS: dict[str, Callable[[Path], None]] = {
     "marco_two_stage": marco_tokens,
     "x_alma_three_stage": x_alma_tokens,
     "in2x_three_phase": in2x_tokens,
     "sample": sample_tokens,
     "tiny": tiny_tokens,
+    "tiny_sweep": tiny_tokens,
+    "filter_ablation": tiny_tokens,
+    "four_languages": four_tokens,
 }
 
 
