@@ -24,10 +24,10 @@ from scipy.stats import spearmanr
 from benchmarks.machine import ROOT, describe
 from benchmarks.markov_languages import LANGUAGES, best_shares, write_languages
 from configs.load import load_config
-from pretrain.sweep.design import features_of
-from pretrain.sweep.observations import Observations, observe
+from pretrain.sweep.analysis.observations import Observations, observe
+from pretrain.sweep.analysis.responses import responses
+from pretrain.sweep.design.design import features_of
 from pretrain.sweep.plan import SweepPlan, open_sweep
-from pretrain.sweep.responses import responses
 from pretrain.sweep.results import ANALYSIS, read_outcome
 from pretrain.sweep.sweep_config import SweepConfig
 

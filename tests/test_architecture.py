@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {"configs": 1, "filters": 2, "dedup": 2, "curation": 3, "mixing": 4, "pretrain": 5}
 # Heavy libraries, and how the paths of all files of the floors begin that may import them.
 CONFINED = {
-    "ray": ("curation/runner.py", "pretrain/cluster.py", "pretrain/sweep/launch.py"),
+    "ray": ("curation/runner.py", "pretrain/cluster.py", "pretrain/sweep/launch/launch.py"),
     "torch": ("pretrain/", "filters/parallel/laser"),  # laser.py, and laser_lstm.py and others that it loads when asked
 }
 
@@ -83,7 +83,7 @@ SOUND = {
     "mixing/blend.py": "from curation.runner import x\nimport configs\n",
     "pretrain/train.py": "import torch\nfrom mixing import blend\nfrom filters.rules import decide\n",
     "pretrain/cluster.py": "import ray\nimport torch.distributed as dist\n",
-    "pretrain/sweep/launch.py": "import ray\n",
+    "pretrain/sweep/launch/launch.py": "import ray\n",
     "tests/test_rules.py": "import ray, torch, curation\n",
     "benchmarks/speed.py": "import torch\nfrom pretrain import train\n",
 }

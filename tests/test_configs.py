@@ -15,7 +15,7 @@ from mixing.mixture.mixture import load_mixture
 from mixing.telling.render import RenderConfig
 from mixing.tokens.config import TokensConfig
 from pretrain.run.run_config import RunConfig
-from pretrain.sweep.design import check_design, design_points
+from pretrain.sweep.design.design import check_design, design_points
 from pretrain.sweep.sweep_config import SweepConfig
 from tests.jobs.conftest import ROOT
 

@@ -12,7 +12,7 @@ from curation.store import scratch_folder
 from mixing.mixture.mixture import MixtureConfig, load_mixture
 from mixing.mixture.resolve import resolve_mixture
 from pretrain.run.run_config import RunConfig
-from pretrain.sweep.design import base_point, check_design, design_points
+from pretrain.sweep.design.design import base_point, check_design, design_points
 from pretrain.sweep.sweep_config import SweepConfig
 from pretrain.sweep.trial import Point, Trial
 from pretrain.sweep.trial_files import Base, mixture_problem, target_mixture, trial_configs, trial_mixture

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from curation.store import write_text_atomically
 from mixing.mixture.amounts import decimal_text
 from mixing.mixture.publish import write_mixture
-from pretrain.sweep.analysis_schema import Analysis, Recommendation
+from pretrain.sweep.analysis.analysis_schema import Analysis, Recommendation
 from pretrain.sweep.plan import MIXTURES, TRIALS, SweepPlan
 from pretrain.sweep.trial import Outcome, Trial
 from pretrain.sweep.trial_files import target_mixture, write_yaml

@@ -23,12 +23,14 @@ from curation.store import write_text_atomically
 from pretrain.run.flops import counted_parameters
 from pretrain.run.run_config import RunConfig
 from pretrain.run.run_setup import RunOptions, open_plan
-from pretrain.sweep.analysis import add_confirmation, analyse
-from pretrain.sweep.analysis_schema import Analysis
-from pretrain.sweep.design import features_of
-from pretrain.sweep.launch import Comparison, Progress, run_trials, stopping_rule
+from pretrain.sweep.analysis.analysis import add_confirmation, analyse
+from pretrain.sweep.analysis.analysis_schema import Analysis
+from pretrain.sweep.design.design import features_of
+from pretrain.sweep.launch.launch import Comparison, Progress, run_trials, stopping_rule
+from pretrain.sweep.launch.trial_process import TrialSpec
+from pretrain.sweep.launch.trial_rows import read_evaluations
 from pretrain.sweep.plan import MIXTURES, RUNS, SCRATCH, TRIALS, PlannedTrial, SweepPlan, confirmation_trial, open_sweep
-from pretrain.sweep.report_sweep import render_sweep
+from pretrain.sweep.report.report_sweep import render_sweep
 from pretrain.sweep.results import (
     forget_trial,
     read_outcome,
@@ -41,8 +43,6 @@ from pretrain.sweep.results import (
 from pretrain.sweep.sweep_config import SweepConfig
 from pretrain.sweep.trial import FINAL, Outcome, Trial
 from pretrain.sweep.trial_files import mixture_problem, place_mixture, target_mixture, write_yaml
-from pretrain.sweep.trial_process import TrialSpec
-from pretrain.sweep.trial_rows import read_evaluations
 
 REPORT, PLAN = "report.html", "plan.json"
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pretrain.sweep.analysis_schema import (
+from pretrain.sweep.analysis.analysis_schema import (
     Analysis,
     Confirmation,
     Effect,
@@ -21,8 +21,8 @@ from pretrain.sweep.analysis_schema import (
     Recommendation,
     Scaling,
 )
-from pretrain.sweep.features import Features, ShareBlock
-from pretrain.sweep.report_sweep import render_sweep
+from pretrain.sweep.analysis.features import Features, ShareBlock
+from pretrain.sweep.report.report_sweep import render_sweep
 from pretrain.sweep.sweep_config import DesignConfig, ShareAxis, SweepConfig
 from pretrain.sweep.trial import Outcome, Point, Status, Trial
 

@@ -10,10 +10,10 @@ import numpy as np
 from configs.load import validate_config
 from mixing.mixture.mixture import MixtureConfig
 from pretrain.run.run_config import RunConfig
-from pretrain.sweep.design import base_point, design_points, features_of
-from pretrain.sweep.features import Array
-from pretrain.sweep.observations import Observations, observe
-from pretrain.sweep.space import Space
+from pretrain.sweep.analysis.features import Array
+from pretrain.sweep.analysis.observations import Observations, observe
+from pretrain.sweep.analysis.space import Space
+from pretrain.sweep.design.design import base_point, design_points, features_of
 from pretrain.sweep.sweep_config import SweepConfig
 from pretrain.sweep.trial import Outcome, Point, Trial
 

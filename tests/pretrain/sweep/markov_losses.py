@@ -8,7 +8,7 @@ with weights v is smallest at the shares w = v.
 
 import numpy as np
 
-from pretrain.sweep.features import Array, Features, ShareBlock
+from pretrain.sweep.analysis.features import Array, Features, ShareBlock
 
 SYMBOLS = 24
 FEATURES = Features((ShareBlock(("only",), ("left", "right", "helper"), 1.0),))

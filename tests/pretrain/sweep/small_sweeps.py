@@ -9,14 +9,16 @@ import yaml
 
 from configs.load import load_config
 from pretrain.run.run_config import RunConfig
-from pretrain.sweep.launch import Comparison, Progress
+from pretrain.sweep.launch.launch import Comparison, Progress
+from pretrain.sweep.launch.trial_process import TrialSpec
 from pretrain.sweep.sweep_config import Launch, SweepConfig
 from pretrain.sweep.trial import Outcome, Status
-from pretrain.sweep.trial_process import TrialSpec
 from tests.mixing.mixture.token_folders import even_rows, write_source
 from tests.pretrain.small_runs import SHAPE
 
 SOURCES = ("el", "kk", "en")
+# What the job does with an analysis is seen here, not how good it is.
+QUICK = {"bootstrap": 20, "candidates": 200, "repeats": 1, "folds": 3}
 
 
 def write_sweep(folder: Path, **changes: object) -> SweepConfig:
@@ -44,7 +46,7 @@ def write_sweep(folder: Path, **changes: object) -> SweepConfig:
         "budget": 800,
         "design": {"shares": {"method": "dirichlet", "trials": 12}},
         "constraints": {"max_forgetting": None},
-        "analysis": {"bootstrap": 20, "candidates": 200, "repeats": 1},
+        "analysis": QUICK,
     }
     for name, own in (("mixture", mixture), ("run", run), ("sweep", sweep | changes)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")

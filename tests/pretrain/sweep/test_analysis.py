@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pretrain.sweep import analysis
-from pretrain.sweep.analysis import add_confirmation, analyse
-from pretrain.sweep.analysis_schema import Analysis
-from pretrain.sweep.cross_validation import Choice
-from pretrain.sweep.observations import Observations
+from pretrain.sweep.analysis import analysis
+from pretrain.sweep.analysis.analysis import add_confirmation, analyse
+from pretrain.sweep.analysis.analysis_schema import Analysis
+from pretrain.sweep.analysis.cross_validation import Choice
+from pretrain.sweep.analysis.observations import Observations
 from pretrain.sweep.sweep_config import AnalysisConfig
 from pretrain.sweep.trial import Outcome, Point, Status, Trial
 from tests.pretrain.sweep.known_sweeps import (

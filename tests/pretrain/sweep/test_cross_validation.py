@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from pretrain.sweep.cross_validation import (
+from pretrain.sweep.analysis.cross_validation import (
     OBJECTIVE,
     choose_response,
     draw_folds,
@@ -18,10 +18,10 @@ from pretrain.sweep.cross_validation import (
     predict_left_out,
     rank_correlation,
 )
-from pretrain.sweep.features import Array
-from pretrain.sweep.observations import Observations
-from pretrain.sweep.predictors import Constant, Predictor
-from pretrain.sweep.responses import responses
+from pretrain.sweep.analysis.features import Array
+from pretrain.sweep.analysis.observations import Observations
+from pretrain.sweep.analysis.predictors import Constant, Predictor
+from pretrain.sweep.analysis.responses import responses
 from pretrain.sweep.sweep_config import AnalysisConfig
 from pretrain.sweep.trial import Point, Trial
 from tests.pretrain.sweep.markov_losses import FEATURES, losses, mixtures, tables

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from configs.errors import UserError
 from configs.load import read_yaml, validate_config
 from mixing.mixture.mixture import MixtureConfig, load_mixture
-from pretrain.sweep.design import base_point, check_design, design_points, features_of
-from pretrain.sweep.features import ShareBlock
+from pretrain.sweep.analysis.features import ShareBlock
+from pretrain.sweep.design.design import base_point, check_design, design_points, features_of
 from pretrain.sweep.sweep_config import Constraints, SweepConfig
 from pretrain.sweep.trial import Point
 
@@ -286,7 +286,7 @@ def test_points_are_the_same_in_another_process() -> None:
     )
     program = (
         "import sys; from pathlib import Path; from mixing.mixture.mixture import load_mixture\n"
-        "from pretrain.sweep.design import design_points; from pretrain.sweep.sweep_config import SweepConfig\n"
+        "from pretrain.sweep.design.design import design_points; from pretrain.sweep.sweep_config import SweepConfig\n"
         "config = SweepConfig.model_validate_json(sys.stdin.read())\n"
         "for point in design_points(config, load_mixture(Path(sys.argv[1]))): print(point.model_dump_json())\n"
     )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrain.sweep.early_stopping import Curve, StoppingRule, mean_bits, mean_curve
-from pretrain.sweep.trial_rows import Measured
+from pretrain.sweep.launch.early_stopping import Curve, StoppingRule, mean_bits, mean_curve
+from pretrain.sweep.launch.trial_rows import Measured
 
 BITS = st.floats(0.1, 20)
 ROWS = st.dictionaries(st.integers(0, 1000), st.tuples(BITS, BITS), min_size=1, max_size=12).map(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pretrain.sweep.effects import paired_interval, seed_noise, variant_effects
+from pretrain.sweep.analysis.effects import paired_interval, seed_noise, variant_effects
 from pretrain.sweep.trial import Point
 from tests.pretrain.sweep.known_sweeps import bowl, known_sweep, mixture_config, sweep_config
 

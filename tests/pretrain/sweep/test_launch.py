@@ -18,11 +18,11 @@ from configs.errors import UserError
 from configs.load import validate_config
 from pretrain.cluster import ray_session
 from pretrain.run.stopping import RunStoppedError
-from pretrain.sweep import launch
-from pretrain.sweep.launch import Comparison, run_trials, stopping_rule
+from pretrain.sweep.launch import launch
+from pretrain.sweep.launch.launch import Comparison, run_trials, stopping_rule
+from pretrain.sweep.launch.trial_process import TrialSpec
 from pretrain.sweep.sweep_config import EarlyStopping, Launch
 from pretrain.sweep.trial import Outcome
-from pretrain.sweep.trial_process import TrialSpec
 from tests.jobs.conftest import ROOT
 from tests.pretrain.sweep.fake_trial import program, row
 from tests.pretrain.sweep.test_trial_process import is_there, pid_in, wait_until
@@ -178,7 +178,7 @@ def test_limits_are_those_of_the_configuration(tmp_path: Path) -> None:
 def test_when_a_sweep_is_killed_no_trial_goes_on(tmp_path: Path) -> None:
     spec = fake(tmp_path, "a", ["sleep", 120])
     code = (
-        "from pretrain.sweep.launch import *\nfrom pathlib import PosixPath\n"
+        "from pretrain.sweep.launch.launch import *\nfrom pathlib import PosixPath\n"
         f"run_trials([TrialSpec{tuple(spec)!r}], Launch(), print)"
     )
     sweep = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from configs.errors import UserError
 from configs.load import validate_config
 from pretrain.run.run_config import RunConfig
-from pretrain.sweep.features import Features, ShareBlock
-from pretrain.sweep.observations import Observations, observe
+from pretrain.sweep.analysis.features import Features, ShareBlock
+from pretrain.sweep.analysis.observations import Observations, observe
 from pretrain.sweep.sweep_config import Objective
 from pretrain.sweep.trial import Outcome, Point, Status, Trial
 

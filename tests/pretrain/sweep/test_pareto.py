@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrain.sweep.pareto import pareto_front
+from pretrain.sweep.analysis.pareto import pareto_front
 
 # Few values, so that many are equal.
 NUMBERS = st.integers(-3, 3).map(lambda number: number / 4)

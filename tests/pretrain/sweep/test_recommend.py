@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pretrain.sweep.analysis_schema import Recommendation
-from pretrain.sweep.recommend import Resolves, recommend
+from pretrain.sweep.analysis.analysis_schema import Recommendation
+from pretrain.sweep.analysis.recommend import Resolves, recommend
 from pretrain.sweep.trial import Point
 from tests.pretrain.sweep.known_sweeps import (
     LeastSquares,

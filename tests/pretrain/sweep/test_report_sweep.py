@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.charts import share
-from pretrain.sweep.analysis import analyse
-from pretrain.sweep.analysis_schema import Interval
-from pretrain.sweep.design import features_of
-from pretrain.sweep.features import ShareBlock
-from pretrain.sweep.plot_page import ObjectiveScale, worth_showing
-from pretrain.sweep.plot_ternary import corners_within
-from pretrain.sweep.report_facts import signed
-from pretrain.sweep.report_sweep import render_sweep
-from pretrain.sweep.report_trials import MAX_ROWS, chance_bound
+from pretrain.sweep.analysis.analysis import analyse
+from pretrain.sweep.analysis.analysis_schema import Interval
+from pretrain.sweep.analysis.features import ShareBlock
+from pretrain.sweep.design.design import features_of
+from pretrain.sweep.report.plot_page import ObjectiveScale, worth_showing
+from pretrain.sweep.report.plot_ternary import corners_within
+from pretrain.sweep.report.report_facts import signed
+from pretrain.sweep.report.report_sweep import render_sweep
+from pretrain.sweep.report.report_trials import MAX_ROWS, chance_bound
 from tests.pretrain.sweep.fake_sweeps import CASES, HOSTILE, LANGUAGES, WEB3, FakeSweep, fake_sweep
 from tests.pretrain.sweep.known_sweeps import bowl, known_sweep, sweep_config
 

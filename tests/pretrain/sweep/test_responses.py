@@ -10,11 +10,11 @@ from scipy.stats import spearmanr
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-from pretrain.sweep.features import Array, Features, ShareBlock
-from pretrain.sweep.gaussian_process import GaussianProcess
-from pretrain.sweep.mixing_law import fit_law
-from pretrain.sweep.polynomials import Linear, Quadratic, fit_ridge
-from pretrain.sweep.responses import Boosted, Response, responses
+from pretrain.sweep.analysis.features import Array, Features, ShareBlock
+from pretrain.sweep.analysis.gaussian_process import GaussianProcess
+from pretrain.sweep.analysis.mixing_law import fit_law
+from pretrain.sweep.analysis.polynomials import Linear, Quadratic, fit_ridge
+from pretrain.sweep.analysis.responses import Boosted, Response, responses
 from tests.pretrain.sweep import markov_losses
 
 BLOCK = Features((ShareBlock(("only",), ("a", "b", "c"), 1.0),))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pretrain.sweep.analysis_schema import Scaling
-from pretrain.sweep.scaling_check import compare_proxies
+from pretrain.sweep.analysis.analysis_schema import Scaling
+from pretrain.sweep.analysis.scaling_check import compare_proxies
 
 VALUES = st.lists(st.integers(-20, 20).map(float), min_size=0, max_size=8)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import UserError
-from pretrain.sweep.simplex import UNIT, Shares, draw_around, lattice, outside, refuse_impossible, round_shares
+from pretrain.sweep.design.simplex import UNIT, Shares, draw_around, lattice, outside, refuse_impossible, round_shares
 from pretrain.sweep.sweep_config import Range
 
 NAMES = ["en", "zh", "high", "low", "code"]

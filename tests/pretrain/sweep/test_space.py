@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from configs.errors import UserError
-from pretrain.sweep.features import Features, ShareBlock
-from pretrain.sweep.space import UNIT, Space
+from pretrain.sweep.analysis.features import Features, ShareBlock
+from pretrain.sweep.analysis.space import UNIT, Space
 from pretrain.sweep.sweep_config import Range
 from pretrain.sweep.trial import Point
 

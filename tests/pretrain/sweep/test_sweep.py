@@ -14,13 +14,13 @@ from mixing.mixture.manifest import load_manifest
 from mixing.mixture.mixture import load_mixture
 from pretrain.run.run_config import RunConfig
 from pretrain.sweep import sweep as job
-from pretrain.sweep.analysis_schema import Analysis
+from pretrain.sweep.analysis.analysis_schema import Analysis
 from pretrain.sweep.sweep import NothingFinishedError, run_sweep
 from pretrain.sweep.sweep_config import SweepConfig
 from pretrain.sweep.trial import Outcome
 from tests.mixing.mixture.token_folders import even_rows, write_source
 from tests.pretrain.small_runs import SHAPE
-from tests.pretrain.sweep.small_sweeps import FormulaTrials, write_sweep
+from tests.pretrain.sweep.small_sweeps import QUICK, FormulaTrials, write_sweep
 
 # The best share of three whose losses fall with the root of their own: alike. `en` is not of the objective.
 RESULTS = ("analysis.json", "trials.csv", "report.html", "recommended.yaml", "plan.json")
@@ -106,11 +106,11 @@ def test_an_interrupted_sweep_runs_what_is_left(tmp_path: Path, monkeypatch: pyt
 
 
 def test_more_trials_keep_those_that_there_are(trials: FormulaTrials, tmp_path: Path) -> None:
-    run(write_sweep(tmp_path, analysis={"bootstrap": 20, "candidates": 200, "confirm": False}), tmp_path)
+    run(write_sweep(tmp_path, analysis=QUICK | {"confirm": False}), tmp_path)
     before = set(trials.ran)
     trials.ran.clear()
     more = {"shares": {"method": "dirichlet", "trials": 15}}
-    run(write_sweep(tmp_path, design=more, analysis={"bootstrap": 20, "candidates": 200, "confirm": False}), tmp_path)
+    run(write_sweep(tmp_path, design=more, analysis=QUICK | {"confirm": False}), tmp_path)
     assert len(trials.ran) == 3
     assert not before & set(trials.ran)
 
@@ -146,7 +146,7 @@ def test_what_may_go_better_is_tried_again_and_what_may_not_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = FormulaTrials({2: "diverged", 3: "out_of_memory", 4: "killed", 5: "timed_out", 6: "stopped", 7: "failed"})
-    config = write_sweep(tmp_path, analysis={"bootstrap": 20, "candidates": 200, "confirm": False})
+    config = write_sweep(tmp_path, analysis=QUICK | {"confirm": False})
     monkeypatch.setattr(job, "run_trials", first)
     run(config, tmp_path)
     second = FormulaTrials()

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from curation.job_folder import locked_output
 from pretrain.run import journal
-from pretrain.sweep import trial_process, trial_rows
-from pretrain.sweep.early_stopping import Curve, StoppingRule
-from pretrain.sweep.process_tree import ProcessTree
+from pretrain.sweep.launch import trial_process, trial_rows
+from pretrain.sweep.launch.early_stopping import Curve, StoppingRule
+from pretrain.sweep.launch.process_tree import ProcessTree
+from pretrain.sweep.launch.trial_ending import Attempt, process_ending, telling_line
+from pretrain.sweep.launch.trial_process import Limits, TrialSpec, run_trial
 from pretrain.sweep.trial import Outcome
-from pretrain.sweep.trial_ending import Attempt, process_ending, telling_line
-from pretrain.sweep.trial_process import Limits, TrialSpec, run_trial
 from tests.jobs.conftest import ROOT
 from tests.pretrain.small_runs import STAGES, finish, small_run, write_mixture
 from tests.pretrain.started_runs import rows_in
@@ -225,7 +225,7 @@ def test_the_trial_has_our_modules_its_threads_and_no_gpu_that_it_was_not_given(
 def test_a_trial_whose_parent_is_killed_is_asked_to_stop(tmp_path: Path) -> None:
     spec = fake(tmp_path, ["sleep", 60])
     code = (
-        "from pretrain.sweep.trial_process import *\nfrom pretrain.sweep.trial_ending import Attempt\n"
+        "from pretrain.sweep.launch.trial_process import *\nfrom pretrain.sweep.launch.trial_ending import Attempt\n"
         f"from pathlib import PosixPath\nrun_trial(TrialSpec{tuple(spec)!r}, Limits(), None, Attempt())"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
@@ -255,7 +255,7 @@ def test_file_names_are_those_of_the_journal() -> None:
     """They are stated twice, because the journal loads PyTorch."""
     assert trial_rows.LOG_FILE == journal.LOG_FILE
     assert trial_rows.EVALUATIONS_FILE == journal.EVALUATIONS_FILE
-    code = "import pretrain.sweep.trial_process, sys; assert not {'torch', 'ray'} & sys.modules.keys()"
+    code = "import pretrain.sweep.launch.trial_process, sys; assert not {'torch', 'ray'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -1,0 +1,1 @@
+"""From the axes of a sweep to the mixtures that are tried."""

@@ -1,0 +1,1 @@
+"""Trials on Ray: processes, limits, early stopping, and how each ended."""
