@@ -13,7 +13,7 @@ NAMES = (
     "judged_pages", "judged_measures", "whatif_million", "substring_vs_suffix_array", "dedup_articles",
     "dedup_s_curve", "dedup_growth", "dedup_million", "parallel_rules", "parallel_vs_opusfilter", "laser_speed",
     "tokenize_speed", "blend_scale", "train_step", "data_wait",
-    "sweep_known_optimum",
+    "sweep_known_optimum", "sweep_four_languages",
 )  # fmt: skip
 
 

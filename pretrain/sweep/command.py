@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -43,6 +44,10 @@ def sweep_command(config: Path, out: Path, tokens: Path | None) -> None:
     except NothingFinishedError as error:
         console.print(f"[bold red]the sweep failed:[/] {shown(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(1)
+    if analysis.left_out:
+        counts = Counter(own.status.replace("_", " ") for own in analysis.left_out)
+        causes = ", ".join(f"{count} {status}" for status, count in counts.items())
+        say(f"the analysis leaves {len(analysis.left_out)} trials out: {causes}; trials.csv has their causes")
     for line in (*analysis.notes, *(recommendation_lines(analysis.recommendation) if analysis.recommendation else ())):
         say(line)
     say(f"{out / told.name}/{REPORT}, trials.csv, analysis.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,11 +73,11 @@ def write_table(folder: Path, trials: Sequence[Trial], outcomes: Mapping[str, Ou
     write_text_atomically(folder / TABLE, file.getvalue())
 
 
-def write_recommended(plan: SweepPlan, found: Recommendation) -> Path:
+def write_recommended(plan: SweepPlan, found: Recommendation) -> tuple[str, ...]:
     """Write the recommended mixture, ready for `make cpt`: its YAML, its manifest, and a run that trains it.
 
     Returns:
-        The run's file.
+        Commands that train it.
 
     Raises:
         UserError: it cannot be made of the tokens any more.
@@ -88,10 +89,12 @@ def write_recommended(plan: SweepPlan, found: Recommendation) -> Path:
     write_mixture(mixture, plan.base.tokens, plan.folder / MIXTURES)
     run = plan.base.run.model_copy(update={"name": name, "mixture": plan.folder / MIXTURES / name})
     path = plan.folder / f"{RECOMMENDED}_run.yaml"
-    write_yaml(
-        path, run, "The proxy's settings, with the recommended mixture: put the model that is to be trained here."
+    write_yaml(path, run, "The proxy with the whole recommended mixture; FROM= of `make cpt` gives another model.")
+    mixture_folder = plan.folder / MIXTURES / name
+    return (
+        f"make cpt RUN=my_run.yaml MIX={shlex.quote(str(mixture_folder))}",
+        f"make cpt RUN={shlex.quote(str(path))}   # the proxy itself",
     )
-    return path
 
 
 def recommendation_lines(found: Recommendation) -> list[str]:

@@ -208,7 +208,7 @@ class Sweep:
         write_analysis(folder, analysis)
         write_table(folder, told, self._outcomes, analysis)
         found = analysis.recommendation
-        commands = () if found is None else (f"make cpt RUN={write_recommended(self._plan, found)}",)
+        commands = () if found is None else write_recommended(self._plan, found)
         features = features_of(self._plan.config, self._plan.base.mixture)
         page = render_sweep(self._plan.config, told, list(self._outcomes.values()), analysis, features, commands)
         write_text_atomically(folder / REPORT, page)

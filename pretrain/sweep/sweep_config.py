@@ -120,7 +120,8 @@ class Objective(StrictModel):
         weights: of languages; None is all of those with held-out texts that are not in the run's
             `evaluation.forgetting`, alike.
         compare_with: what changes are against: the `start` of each trial, or the end of the `base` mixture's trial.
-            None is `start` for a model that was trained before and `base` for a new one, which forgets nothing.
+            None is `start` for a model that was trained before and `base` for a new one, which knew nothing: what it
+            gains or loses is against the base mixture, in the languages that may be forgotten, too.
     """
 
     weights: dict[Language, Positive] | None = None

@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController
 
 from pretrain.sweep.analysis.features import Array
 
