@@ -125,7 +125,7 @@ verbatim = '$(subst ','\'',$(value $(1)))'
 need = @$(foreach name,$(1),test -n $(call verbatim,$(name)) &&) true || { echo "usage: make $@ $(2)" >&2; exit 2; }
 
 tokens: $(STAMP)
-	$(call need,CORPUS,CORPUS=<finished corpora by comma or a glob> [TOKENIZER=tokenizer.json] [TOKENS=tokens] [WORKERS=n] [CONFIG=file.yaml])
+	$(call need,CORPUS,CORPUS=<finished corpora by comma, name=folder, or a glob> [TOKENIZER=tokenizer.json] [TOKENS=tokens] [WORKERS=n] [CONFIG=file.yaml])
 	@$(WITH_LOCALE) $(PY) -m mixing tokens --corpus $(call verbatim,CORPUS) --out $(call verbatim,TOKENS) $(if $(TOKENIZER),--tokenizer $(call verbatim,TOKENIZER)) \
 		$(if $(WORKERS),--workers $(call verbatim,WORKERS)) $(if $(CONFIG),--config $(call verbatim,CONFIG))
 
