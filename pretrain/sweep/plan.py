@@ -13,6 +13,13 @@ from mixing.mixture.mixture import MixtureConfig, load_mixture
 from mixing.mixture.resolve import resolve_mixture
 from pretrain.run.run_config import RunConfig
 from pretrain.sweep.design.design import base_point, check_design, design_points
+from pretrain.sweep.plan_checks import (
+    check_early_stopping,
+    check_other_proxy,
+    check_same_epochs,
+    check_trained_stages,
+    trained_stages,
+)
 from pretrain.sweep.sweep_config import SweepConfig
 from pretrain.sweep.trial import Point, Trial
 from pretrain.sweep.trial_files import Base, mixture_problem, target_mixture, trial_configs, trial_mixture
@@ -26,6 +33,11 @@ class PlannedTrial(NamedTuple):
     trial: Trial
     mixture: MixtureConfig
     run: RunConfig
+
+    @property
+    def tokens(self) -> int:
+        """Of the stages that the run trains."""
+        return sum(stage.tokens for stage in trained_stages(self.mixture, self.run))
 
 
 class SweepPlan(NamedTuple):
@@ -66,7 +78,10 @@ def open_sweep(config: SweepConfig, out: Path) -> SweepPlan:
     run = _proxy(config.run)
     base = Base(mixture, run, tokens, config.design.corpora, budget, target, config.same_epochs, config.constant_rate)
     first = base_point(config, mixture)
+    check_trained_stages(config, mixture, run)
+    check_same_epochs(base)
     held_out = _held_out(base, first, folder / SCRATCH)
+    check_early_stopping(config, trial_mixture(base, first), run)
     _check_objective(config, run, set(held_out.values()))
     base = base._replace(mixture=mixture.model_copy(update={"validation": tuple(sorted(held_out))}))
     larger = None
@@ -74,6 +89,7 @@ def open_sweep(config: SweepConfig, out: Path) -> SweepPlan:
         other = config.scaling.budget or budget
         larger = base._replace(run=_proxy(config.scaling.run), budget=other)
         _check_same_texts(run, larger.run)
+        check_other_proxy(base, larger, first, folder / SCRATCH)
     trials = _trials(design_points(config, mixture), base, larger, config, folder)
     return SweepPlan(config, folder, base, larger, trials)
 

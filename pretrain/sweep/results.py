@@ -10,8 +10,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from curation.store import write_text_atomically
 from mixing.mixture.amounts import decimal_text
 from mixing.mixture.publish import write_mixture
@@ -28,7 +26,7 @@ def read_outcome(folder: Path, trial: str) -> Outcome | None:
     """Return how a trial ended; None where that is not known, or damaged."""
     try:
         return Outcome.model_validate_json((folder / TRIALS / trial / OUTCOME).read_text(encoding="utf-8"))
-    except (OSError, ValidationError):
+    except (OSError, ValueError):  # bytes that are no UTF-8, or no outcome
         return None
 
 
@@ -82,7 +80,7 @@ def write_recommended(plan: SweepPlan, found: Recommendation) -> tuple[str, ...]
     Raises:
         UserError: it cannot be made of the tokens any more.
     """
-    name = f"{plan.config.name}-{RECOMMENDED}"
+    name = recommended_name(plan)
     mixture = target_mixture(plan.base, found.point).model_copy(update={"name": name})
     heading = "\n".join((f"Found by the sweep {plan.config.name}.", *recommendation_lines(found)))
     write_yaml(plan.folder / f"{RECOMMENDED}.yaml", mixture, heading)
@@ -95,6 +93,18 @@ def write_recommended(plan: SweepPlan, found: Recommendation) -> tuple[str, ...]
         f"make cpt RUN=my_run.yaml MIX={shlex.quote(str(mixture_folder))}",
         f"make cpt RUN={shlex.quote(str(path))}   # the proxy itself",
     )
+
+
+def forget_recommended(plan: SweepPlan) -> None:
+    """Remove an earlier recommendation, which is none any more."""
+    for name in (RECOMMENDED, f"{RECOMMENDED}_run"):
+        (plan.folder / f"{name}.yaml").unlink(missing_ok=True)
+    shutil.rmtree(plan.folder / MIXTURES / recommended_name(plan), ignore_errors=True)
+
+
+def recommended_name(plan: SweepPlan) -> str:
+    """Return the name of the recommended mixture, and of its run."""
+    return f"{plan.config.name}-{RECOMMENDED}"
 
 
 def recommendation_lines(found: Recommendation) -> list[str]:

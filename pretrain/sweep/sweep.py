@@ -32,6 +32,7 @@ from pretrain.sweep.launch.trial_rows import read_evaluations
 from pretrain.sweep.plan import MIXTURES, RUNS, SCRATCH, TRIALS, PlannedTrial, SweepPlan, confirmation_trial, open_sweep
 from pretrain.sweep.report.report_sweep import render_sweep
 from pretrain.sweep.results import (
+    forget_recommended,
     forget_trial,
     read_outcome,
     recommendation_lines,
@@ -42,7 +43,7 @@ from pretrain.sweep.results import (
 )
 from pretrain.sweep.sweep_config import SweepConfig
 from pretrain.sweep.trial import FINAL, Outcome, Trial
-from pretrain.sweep.trial_files import mixture_problem, place_mixture, target_mixture, write_yaml
+from pretrain.sweep.trial_files import Standing, mixture_problem, place_mixture, target_mixture, write_yaml
 
 REPORT, PLAN = "report.html", "plan.json"
 
@@ -64,9 +65,8 @@ def run_sweep(config: SweepConfig, out: Path, say: Callable[[str], None], progre
         UserError: something is missing, or does not fit.
         NothingFinishedError: no trial finished; the table of trials has the causes.
     """
-    plan = open_sweep(config, out)
-    with locked_output(plan.folder):
-        return Sweep(plan, say, progress).run()
+    with locked_output(out.expanduser().absolute() / config.name):
+        return Sweep(open_sweep(config, out), say, progress).run()
 
 
 class Sweep:
@@ -97,8 +97,11 @@ class Sweep:
         waiting = [planned for planned in own if self._prepare(planned)]
         self._check_runs(own)
         done = len(own) - len(waiting)
-        tokens = sum(stage.tokens for planned in waiting for stage in planned.mixture.stages)
-        before = f"; {done} of them ended before" if done else ""
+        tokens = sum(planned.tokens for planned in waiting)
+        told = Counter(self._outcomes[planned.trial.id].status for planned in own if planned not in waiting)
+        ended = done - told["infeasible"]
+        before = f"; {ended} of them ended before" if ended else ""
+        before += f"; {told['infeasible']} of them cannot be made of the tokens" if told["infeasible"] else ""
         self._say(f"{plan_words(own)}{before}; {tokens:,} tokens to train on")
         numbers = {planned.trial.id: planned.trial.number for planned in own}
 
@@ -120,14 +123,18 @@ class Sweep:
     def _prepare(self, planned: PlannedTrial) -> bool:
         """Put a trial's files in place; return whether it has to run."""
         plan, name = self._plan, planned.trial.id
+
+        def make_way(standing: Standing) -> None:
+            # A checkpoint goes on with the manifest that it was made with, which says where the tokens are.
+            if standing == "other" or not self._has_ended(name):
+                forget_trial(plan.folder, name)
+
         try:
-            _, stood = place_mixture(planned.mixture, plan.base.tokens, plan.folder / MIXTURES)
+            place_mixture(planned.mixture, plan.base.tokens, plan.folder / MIXTURES, make_way)
         except UserError as error:
             self._outcomes[name] = Outcome(trial=name, status="infeasible", cause=str(error), attempts=0)
             write_outcome(plan.folder, self._outcomes[name])
             return False
-        if not stood:
-            forget_trial(plan.folder, name)
         write_yaml(plan.folder / TRIALS / name / "mixture.yaml", planned.mixture)
         write_yaml(plan.folder / TRIALS / name / "run.yaml", planned.run)
         earlier = read_outcome(plan.folder, name)
@@ -135,6 +142,10 @@ class Sweep:
             return True
         self._outcomes[name] = earlier
         return False
+
+    def _has_ended(self, name: str) -> bool:
+        earlier = read_outcome(self._plan.folder, name)
+        return earlier is not None and self._is_final(earlier)
 
     def _is_final(self, outcome: Outcome) -> bool:
         """Return whether a trial that ended once stays as it is: one that a rule stopped does if it still would."""
@@ -165,9 +176,9 @@ class Sweep:
         if rule is None:
             return None
         base = plan.folder / RUNS / plan.trials[0].trial.id
-        chosen = plan.base.run.stages
-        tokens = sum(own.tokens for own in plan.trials[0].mixture.stages if chosen is None or own.name in chosen)
-        return Comparison(rule, base, tokens, plan.config.objective.weights, plan.base.run.evaluation.forgetting)
+        return Comparison(
+            rule, base, plan.trials[0].tokens, plan.config.objective.weights, plan.base.run.evaluation.forgetting
+        )
 
     def _analyse(self, trials: Sequence[PlannedTrial]) -> Analysis:
         plan, folder = self._plan, self._plan.folder
@@ -208,6 +219,8 @@ class Sweep:
         write_analysis(folder, analysis)
         write_table(folder, told, self._outcomes, analysis)
         found = analysis.recommendation
+        if found is None:
+            forget_recommended(self._plan)
         commands = () if found is None else write_recommended(self._plan, found)
         features = features_of(self._plan.config, self._plan.base.mixture)
         page = render_sweep(self._plan.config, told, list(self._outcomes.values()), analysis, features, commands)

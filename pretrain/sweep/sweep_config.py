@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,8 @@ from mixing.mixture.mixture import Label, Name
 from pretrain.run.run_config import Count, Language, NotNegative, Positive, Size
 
 Combine = Literal["balanced", "cross"]
+# The recommended mixture's name is the sweep's, and "-recommended".
+SweepName = Annotated[Name, Field(max_length=88)]
 
 
 class Range(StrictModel):
@@ -63,6 +66,8 @@ class ShareAxis(StrictModel):
         for name, there in given.items():
             if there != (name == needed):
                 raise ValueError(f"the method {self.method} {'needs' if name == needed else 'has no'} {name}")
+        if self.method != "dirichlet" and self.strength != type(self).model_fields["strength"].default:
+            raise ValueError(f"the method {self.method} has no strength")
         if self.strength[0] > self.strength[1]:
             raise ValueError("strength: the lowest is above the highest")
         return self
@@ -106,11 +111,18 @@ class EarlyStopping(StrictModel):
 
     Attributes:
         above_base: how far, as a part of the base trial's mean bits per byte.
-        after: part of the tokens before which no trial ends.
+        after: part of the tokens before which no trial ends, below 1.
     """
 
     above_base: Positive
     after: Exact
+
+    @field_validator("after")
+    @classmethod
+    def _is_before_the_end(cls, after: Fraction) -> Fraction:
+        if after >= 1:
+            raise ValueError("a part of a trial's tokens, such as 50%: from its end on, none is stopped")
+        return after
 
 
 class Objective(StrictModel):
@@ -210,7 +222,7 @@ class SweepConfig(StrictModel):
         design, early_stopping, objective, constraints, launch, scaling, analysis: see their classes.
     """
 
-    name: Name
+    name: SweepName
     mixture: Path
     tokens: Path
     run: Path

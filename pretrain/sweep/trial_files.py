@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import yaml
 
 from configs.errors import UserError
 from configs.load import StrictModel
+from curation.report import visible
 from curation.store import scratch_folder, write_text_atomically
 from mixing.mixture.budget import round_to_sum
 from mixing.mixture.learning_rate import LearningRateConfig
@@ -28,7 +29,9 @@ from pretrain.run.run_config import RunConfig
 from pretrain.sweep.trial import Point
 
 # Document ids are hashes of 128 bits in hexadecimal digits: those up to a number are a part of the documents by chance.
-_ID, _ID_DIGITS = "document_id", 32
+ID_COLUMN, ID_DIGITS = "document_id", 32
+# A folder of a mixture beside what it would be now: alike; alike, its tokens elsewhere; another, damaged or not there.
+Standing = Literal["same", "moved", "other"]
 
 
 class Base(NamedTuple):
@@ -127,25 +130,29 @@ def mixture_problem(config: MixtureConfig, tokens: Path, scratch: Path) -> str |
     return None
 
 
-def place_mixture(config: MixtureConfig, tokens: Path, mixtures: Path) -> tuple[Manifest, bool]:
-    """Make a mixture's folder, unless there is one that trains alike.
+def place_mixture(
+    config: MixtureConfig, tokens: Path, mixtures: Path, make_way: Callable[[Standing], None] = lambda standing: None
+) -> Manifest:
+    """Make a mixture's folder, unless there is one that trains alike and knows where its tokens are.
 
-    Returns:
-        Its manifest, and whether the folder stood already.
+    Args:
+        config: the mixture.
+        tokens: folder of the sources' tokens.
+        mixtures: folder of mixtures.
+        make_way: called before a folder is made, with what stood there: what was trained on another mixture has to go
+            first, or a kill between the two would leave it beside the new one.
 
     Raises:
         UserError: it cannot be made of these tokens.
     """
     folder = mixtures / config.name
+    standing, manifest = _standing(config, tokens, mixtures)
+    if manifest is not None and standing == "same":
+        return manifest
+    make_way(standing)
     if not (folder / MANIFEST_FILE).is_file():
-        return write_mixture(config, tokens, mixtures), False
-    earlier = read_manifest(folder)
-    with scratch_folder(mixtures / ".compared") as scratch:
-        found = resolve_mixture(config, tokens, scratch, folder)
-    if not compare_manifests(earlier, found) and _shards(earlier) == _shards(found):
-        return earlier, True
-    shutil.rmtree(folder)
-    return write_mixture(config, tokens, mixtures), False
+        shutil.rmtree(folder, ignore_errors=True)  # what is left of one is no mixture
+    return write_mixture(config, tokens, mixtures)
 
 
 def write_yaml(path: Path, config: StrictModel, heading: str = "") -> None:
@@ -156,11 +163,32 @@ def write_yaml(path: Path, config: StrictModel, heading: str = "") -> None:
         config: it.
         heading: lines of a comment on top.
     """
-    lines = "".join(f"# {line}\n" for line in heading.splitlines())
+    # Names may hold characters that YAML does not allow, not even in a comment.
+    lines = "".join(f"# {visible(line, len(line))}\n" for line in heading.splitlines())
     plain = config.model_dump(mode="json", exclude_defaults=True)
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, lines + text)
+
+
+def _standing(config: MixtureConfig, tokens: Path, mixtures: Path) -> tuple[Standing, Manifest | None]:
+    folder = mixtures / config.name
+    try:
+        earlier = read_manifest(folder)
+    except UserError:
+        return "other", None
+    with scratch_folder(mixtures / ".compared") as scratch:
+        found = resolve_mixture(config, tokens, scratch, folder)
+    slices = [own.where.file for stage in earlier.stages for own in stage.sources if own.where is not None]
+    whole = all((folder / file).is_file() for file in slices)
+    if not whole or compare_manifests(earlier, found) or _shards(earlier) != _shards(found):
+        return "other", earlier
+    return ("same" if _folders(earlier) == _folders(found) else "moved"), earlier
+
+
+def _folders(manifest: Manifest) -> list[str]:
+    drawn = [own.folder for stage in manifest.stages for own in stage.sources]
+    return [*drawn, *(own.folder for own in manifest.validation)]
 
 
 def _shards(manifest: Manifest) -> list[object]:
@@ -204,6 +232,6 @@ def _category(own: CategoryConfig, share: Fraction, names: Mapping[str, str], ke
             renamed = {names.get(name, name): part for name, part in own.spread.shares.items()}
             changes["spread"] = own.spread.model_copy(update={"shares": renamed})
     if kept < 1:
-        last = f"{int(kept * 16**_ID_DIGITS) - 1:0{_ID_DIGITS}x}"
-        changes["where"] = {**own.where, _ID: Condition(max=last)}
+        last = f"{int(kept * 16**ID_DIGITS) - 1:0{ID_DIGITS}x}"
+        changes["where"] = {**own.where, ID_COLUMN: Condition(max=last)}
     return own.model_copy(update=changes)

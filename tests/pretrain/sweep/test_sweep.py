@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from configs.errors import UserError
 from configs.load import load_config
@@ -36,6 +39,17 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> FormulaTrials:
 def run(config: SweepConfig, folder: Path) -> tuple[Analysis, list[str]]:
     said: list[str] = []
     return run_sweep(config, folder / "sweeps", said.append), said
+
+
+def change(path: Path, how: Callable[[dict[str, Any]], object]) -> None:
+    told = yaml.safe_load(path.read_text())
+    how(told)
+    path.write_text(yaml.safe_dump(told))
+
+
+def in_two_stages(mixture: dict[str, Any]) -> None:
+    (only,) = mixture["stages"]
+    mixture["stages"] = [only | {"name": name, "tokens": 2000} for name in ("a", "b")]
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -125,6 +139,150 @@ def test_changed_tokens_make_all_trials_run_again(trials: FormulaTrials, tmp_pat
     run(config, tmp_path)
     assert len(trials.ran) == count
     assert not stale.exists()
+
+
+def test_a_kill_while_tokens_change_leaves_no_old_outcome(
+    trials: FormulaTrials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    config = write_sweep(tmp_path)
+    run(config, tmp_path)
+    count = len(trials.ran)
+    write_source(tmp_path / "tokens", "kk", [even_rows(32, 4096)], ["kk"], even_rows(4, 64))
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "forget_trial", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path)
+    trials.ran.clear()
+    run(config, tmp_path)
+    assert len(trials.ran) == count
+
+
+def test_moved_tokens_of_the_same_bytes_repeat_nothing(trials: FormulaTrials, tmp_path: Path) -> None:
+    config = write_sweep(tmp_path)
+    run(config, tmp_path)
+    trials.ran.clear()
+    moved = (tmp_path / "tokens").rename(tmp_path / "elsewhere")
+    run(config.model_copy(update={"tokens": moved}), tmp_path)
+    assert trials.ran == []
+
+
+def test_an_outcome_that_cannot_be_read_is_made_again(trials: FormulaTrials, tmp_path: Path) -> None:
+    config = write_sweep(tmp_path)
+    run(config, tmp_path)
+    name = trials.ran[3]
+    (tmp_path / "sweeps" / "small" / "trials" / name / "outcome.json").write_bytes(b'{"trial": "\xff\xfe')
+    trials.ran.clear()
+    run(config, tmp_path)
+    assert trials.ran == [name]
+
+
+def test_where_nothing_is_recommended_any_more_no_earlier_recommendation_is_left(
+    trials: FormulaTrials, tmp_path: Path
+) -> None:
+    run(write_sweep(tmp_path), tmp_path)
+    folder = tmp_path / "sweeps" / "small"
+    assert (folder / "mixtures" / "small-recommended").is_dir()
+    shares = {"el": {"max": "30%"}, "kk": {"max": "30%"}}
+    tight = {"tokens": 12_000, "max_forgetting": None, "shares": shares}  # `en` has 4,096 tokens, not 40% of 12,000
+    analysis, _ = run(write_sweep(tmp_path, constraints=tight), tmp_path)
+    assert analysis.recommendation is None
+    assert not list(folder.glob("recommended*"))
+    assert not (folder / "mixtures" / "small-recommended").exists()
+
+
+def test_mixtures_that_cannot_be_made_have_not_ended_before(trials: FormulaTrials, tmp_path: Path) -> None:
+    design = {"shares": {"method": "dirichlet", "trials": 30}}
+    constraints = {"max_forgetting": None, "tokens": 8000}
+    _, said = run(write_sweep(tmp_path, budget=8000, constraints=constraints, design=design), tmp_path)
+    assert "cannot be made of the tokens; " in said[0]
+    assert "ended before" not in said[0]
+
+
+def test_trials_that_are_not_trained_on_a_stage_do_not_count_its_tokens(trials: FormulaTrials, tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    change(tmp_path / "mixture.yaml", in_two_stages)
+    change(tmp_path / "run.yaml", lambda told: told.update(stages=["b"]))
+    _, said = run(load_config(tmp_path / "sweep.yaml", SweepConfig), tmp_path)
+    assert f"{13 * 400:,} tokens to train on" in said[0]
+
+
+def test_shares_of_a_stage_that_is_not_trained_are_refused(trials: FormulaTrials, tmp_path: Path) -> None:
+    config = write_sweep(tmp_path, design={"shares": {"method": "dirichlet", "trials": 6, "stages": ["a"]}})
+    change(tmp_path / "mixture.yaml", in_two_stages)
+    change(tmp_path / "run.yaml", lambda told: told.update(stages=["b"]))
+    with pytest.raises(UserError, match="does not train"):
+        run(config, tmp_path)
+
+
+def test_a_scaling_check_on_the_same_proxy_is_refused(trials: FormulaTrials, tmp_path: Path) -> None:
+    config = write_sweep(tmp_path, scaling={"run": str(tmp_path / "run.yaml"), "trials": 4})
+    with pytest.raises(UserError, match="the same proxy and budget"):
+        run(config, tmp_path)
+
+
+def test_a_scaling_check_without_tokens_is_refused_before_any_trial(trials: FormulaTrials, tmp_path: Path) -> None:
+    config = write_sweep(tmp_path, scaling={"run": str(tmp_path / "run.yaml"), "trials": 4, "budget": 80_000})
+    with pytest.raises(UserError, match="scaling: the base mixture cannot be made with its 80,000 tokens"):
+        run(config, tmp_path)
+    assert trials.ran == []
+
+
+@pytest.mark.parametrize(
+    ("every", "after", "refused"),
+    [(100, "50%", True), (None, "50%", True), (6, "50%", False), (6, "97%", True), (3, "80%", False), (7, "1%", True)],
+)
+def test_early_stopping_without_an_evaluation_to_stop_at_is_refused(
+    every: int | None, after: str, refused: bool, trials: FormulaTrials, tmp_path: Path
+) -> None:
+    config = write_sweep(tmp_path, early_stopping={"above_base": 0.1, "after": after})  # 800 tokens, 128 a step: 7
+    change(tmp_path / "run.yaml", lambda told: told["evaluation"].update(every_steps=every))
+    if refused:
+        with pytest.raises(UserError, match="early_stopping: a trial has 800 tokens"):
+            run(config, tmp_path)
+    else:
+        run(config, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["https://example.org/1", "12", "0C000000000000000000000000000000"])
+def test_texts_are_not_cut_by_ids_that_are_no_hashes(name: str, trials: FormulaTrials, tmp_path: Path) -> None:
+    config = write_sweep(tmp_path, same_epochs=True)
+    rows = [{**row, "document_id": name} for row in even_rows(64, 4096)]
+    write_source(tmp_path / "tokens", "kk", [rows], ["kk"], even_rows(4, 64))
+    with pytest.raises(UserError, match="same_epochs: the source 'kk' has the document id"):
+        run(config, tmp_path)
+
+
+def test_texts_that_the_mixture_chooses_by_id_are_not_cut_by_id(trials: FormulaTrials, tmp_path: Path) -> None:
+    config = write_sweep(tmp_path, same_epochs=True)
+    where = {"document_id": {"min": "8"}}
+    change(tmp_path / "mixture.yaml", lambda told: told["stages"][0]["categories"]["el"].update(where=where))
+    with pytest.raises(UserError, match="`where` chooses by document_id"):
+        run(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"name": "n" * 89}, "88"),
+        ({"early_stopping": {"above_base": 0.1, "after": 50}}, "a part of a trial's tokens"),
+        ({"design": {"shares": {"method": "lattice", "levels": 3, "strength": [1, 2]}}}, "lattice has no strength"),
+    ],
+)
+def test_a_configuration_that_would_do_nothing_is_refused(
+    changes: dict[str, object], expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=expected):
+        write_sweep(tmp_path, **changes)
+
+
+def test_an_output_folder_that_cannot_be_written_is_said(trials: FormulaTrials, tmp_path: Path) -> None:
+    config = write_sweep(tmp_path)
+    (tmp_path / "sweeps").write_text("in the way")
+    with pytest.raises(UserError, match="cannot write to the output folder"):
+        run(config, tmp_path)
 
 
 def test_trials_that_fail_are_rows_with_their_causes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

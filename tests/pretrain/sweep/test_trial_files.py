@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from configs.errors import UserError
 from configs.load import load_config, validate_config
-from mixing.mixture.manifest import read_manifest
+from mixing.mixture.manifest import load_manifest, read_manifest
 from mixing.mixture.mixture import MixtureConfig, load_mixture
 from pretrain.run.run_config import RunConfig
 from pretrain.sweep.trial import Point
@@ -143,8 +143,8 @@ def test_the_whole_run_has_its_own_budget_seed_and_texts() -> None:
 
 def test_trials_can_repeat_texts_as_often_as_the_whole_run_does(tokens: Path, tmp_path: Path) -> None:
     base = base_of(tokens, same_epochs=True, budget=1000)
-    whole, _ = place_mixture(target_mixture(base, Point()), tokens, tmp_path / "mixtures")
-    trial, _ = place_mixture(trial_configs(base, Point(), tmp_path)[0], tokens, tmp_path / "mixtures")
+    whole = place_mixture(target_mixture(base, Point()), tokens, tmp_path / "mixtures")
+    trial = place_mixture(trial_configs(base, Point(), tmp_path)[0], tokens, tmp_path / "mixtures")
     for stage, own in zip(whole.stages, trial.stages, strict=True):
         for one, other in zip(stage.sources, own.sources, strict=True):
             assert other.available_tokens == one.available_tokens // 8  # ids are spread evenly here
@@ -177,16 +177,46 @@ def test_files_read_as_what_was_written(share: Fraction, rate: float, seed: int)
 
 def test_a_mixture_stands_until_its_tokens_change(tokens: Path, tmp_path: Path) -> None:
     config = trial_configs(base_of(tokens), Point(), tmp_path)[0]
-    first, stood = place_mixture(config, tokens, tmp_path / "mixtures")
-    assert not stood
+    found: list[str] = []
+    first = place_mixture(config, tokens, tmp_path / "mixtures", found.append)
+    assert found == ["other"]
     file = tmp_path / "mixtures" / config.name / "manifest.json"
     before = file.read_bytes()
-    assert place_mixture(config, tokens, tmp_path / "mixtures") == (first, True)
+    assert place_mixture(config, tokens, tmp_path / "mixtures", found.append) == first
+    assert found == ["other"]
     assert file.read_bytes() == before
     write_source(tokens, "en", [even_rows(10, 4096)], ["en"])
-    second, stood = place_mixture(config, tokens, tmp_path / "mixtures")
-    assert not stood
+    second = place_mixture(config, tokens, tmp_path / "mixtures", found.append)
+    assert found == ["other", "other"]
     assert read_manifest(file.parent) == second != first
+
+
+def test_a_mixture_whose_tokens_moved_is_told_where_they_are(tokens: Path, tmp_path: Path) -> None:
+    config = trial_configs(base_of(tokens), Point(), tmp_path)[0]
+    place_mixture(config, tokens, tmp_path / "mixtures")
+    moved = tokens.rename(tokens.with_name("elsewhere"))
+    found: list[str] = []
+    place_mixture(config, moved, tmp_path / "mixtures", found.append)
+    assert found == ["moved"]
+    assert load_manifest(tmp_path / "mixtures" / config.name).name == config.name
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_mixture_is_made_again(damage: str, tokens: Path, tmp_path: Path) -> None:
+    config = trial_configs(base_of(tokens), Point(), tmp_path)[0]
+    first = place_mixture(config, tokens, tmp_path / "mixtures")
+    file = tmp_path / "mixtures" / config.name / "manifest.json"
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_text(file.read_text()[:200])
+    assert place_mixture(config, tokens, tmp_path / "mixtures") == first == read_manifest(file.parent)
+
+
+def test_a_heading_of_hostile_names_leaves_the_yaml_readable(tmp_path: Path) -> None:
+    config = trial_configs(base_of(), Point(), tmp_path)[0]
+    write_yaml(tmp_path / "x.yaml", config, "bell \u0007, escape \x1b[2J, line\u2028name: broken")
+    assert load_mixture(tmp_path / "x.yaml") == config
 
 
 def test_what_cannot_be_read_under_the_caps_is_said(tokens: Path, tmp_path: Path) -> None:
