@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from curation.store import Manifest
 Progress = Callable[[str, int, int, int], None]
 
 _TICK_S = 2.0
+_PATIENCE_S = 10.0
 # One task a processor: libraries that start threads of their own would only get in each other's way. Arrow's own
 # allocator keeps what it was given; the system's gives it back.
 _WORKER_ENVIRONMENT = {
@@ -32,6 +34,24 @@ _WORKER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
+
+
+def check_cluster(address: str) -> None:
+    """Refuse a cluster that nobody answers for: Ray itself asks for minutes.
+
+    Args:
+        address: as RAY_ADDRESS has it, `host:port` or `ray://host:port`; of another form, Ray has its say.
+
+    Raises:
+        UserError: no connection in ten seconds.
+    """
+    host, colon, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"the Ray cluster at {address} (RAY_ADDRESS) does not answer: {error}") from error
 
 
 class ShardError(RuntimeError):
@@ -84,6 +104,7 @@ class Runner:
         root = Path(__file__).resolve().parent.parent
         try:
             if address:
+                check_cluster(address)
                 # Machines of a cluster need not have this checkout.
                 modules = [str(root / package) for package in PACKAGES]
                 environment = {"py_modules": modules, "env_vars": _WORKER_ENVIRONMENT}

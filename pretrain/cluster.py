@@ -20,6 +20,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
 from configs.errors import UserError
+from curation.runner import check_cluster
 from pretrain.checkpoint.checkpoint import CheckpointError
 from pretrain.run.run_config import RunConfig
 from pretrain.run.run_setup import RunOptions
@@ -81,8 +82,12 @@ def ray_session() -> Iterator[None]:
         yield
         return
     address, root = os.environ.get("RAY_ADDRESS"), Path(__file__).resolve().parents[1]
+    # Ray's own usage report and uv hook have no place in a batch job.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         if address:  # its machines need not have this checkout
+            check_cluster(address)
             modules = {"py_modules": [str(root / package) for package in _PACKAGES]}
             ray.init(address, runtime_env=modules, logging_level=logging.ERROR)
         else:

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from configs.load import load_config
 from curation.terminal import shown
-from pretrain.sweep.results import recommendation_lines
-from pretrain.sweep.sweep import REPORT, NothingFinishedError, run_sweep
+from pretrain.sweep.results import REPORT, recommendation_lines
+from pretrain.sweep.sweep import NothingFinishedError, run_sweep
 from pretrain.sweep.sweep_config import SweepConfig
 
 

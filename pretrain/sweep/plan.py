@@ -169,5 +169,7 @@ def _check_objective(config: SweepConfig, run: RunConfig, languages: set[str]) -
 
 
 def _check_same_texts(small: RunConfig, large: RunConfig) -> None:
-    if small.evaluation.forgetting != large.evaluation.forgetting:
-        raise UserError("scaling: both runs need the same evaluation.forgetting, or they are not compared alike")
+    one, other = small.evaluation, large.evaluation
+    for name in ("forgetting", "max_tokens", "sequence_length"):
+        if getattr(one, name) != getattr(other, name):
+            raise UserError(f"scaling: both runs need the same evaluation.{name}, or they are not compared alike")

@@ -18,7 +18,7 @@ from pretrain.sweep.plan import MIXTURES, TRIALS, SweepPlan
 from pretrain.sweep.trial import Outcome, Trial
 from pretrain.sweep.trial_files import target_mixture, write_yaml
 
-OUTCOME, TABLE, ANALYSIS = "outcome.json", "trials.csv", "analysis.json"
+OUTCOME, TABLE, ANALYSIS, REPORT = "outcome.json", "trials.csv", "analysis.json", "report.html"
 RECOMMENDED = "recommended"
 
 
@@ -93,6 +93,13 @@ def write_recommended(plan: SweepPlan, found: Recommendation) -> tuple[str, ...]
         f"make cpt RUN=my_run.yaml MIX={shlex.quote(str(mixture_folder))}",
         f"make cpt RUN={shlex.quote(str(path))}   # the proxy itself",
     )
+
+
+def forget_results(plan: SweepPlan) -> None:
+    """Remove what an earlier analysis left: trials are going to run, and until they have, nothing looks finished."""
+    for name in (ANALYSIS, TABLE, REPORT):
+        (plan.folder / name).unlink(missing_ok=True)
+    forget_recommended(plan)
 
 
 def forget_recommended(plan: SweepPlan) -> None:

@@ -32,7 +32,9 @@ from pretrain.sweep.launch.trial_rows import read_evaluations
 from pretrain.sweep.plan import MIXTURES, RUNS, SCRATCH, TRIALS, PlannedTrial, SweepPlan, confirmation_trial, open_sweep
 from pretrain.sweep.report.report_sweep import render_sweep
 from pretrain.sweep.results import (
+    REPORT,
     forget_recommended,
+    forget_results,
     forget_trial,
     read_outcome,
     recommendation_lines,
@@ -45,7 +47,7 @@ from pretrain.sweep.sweep_config import SweepConfig
 from pretrain.sweep.trial import FINAL, Outcome, Trial
 from pretrain.sweep.trial_files import Standing, mixture_problem, place_mixture, target_mixture, write_yaml
 
-REPORT, PLAN = "report.html", "plan.json"
+PLAN = "plan.json"
 
 
 class NothingFinishedError(RuntimeError):
@@ -96,6 +98,8 @@ class Sweep:
         own = list({planned.trial.id: planned for planned in reversed(trials)}.values())[::-1]
         waiting = [planned for planned in own if self._prepare(planned)]
         self._check_runs(own)
+        if waiting:
+            forget_results(self._plan)
         done = len(own) - len(waiting)
         tokens = sum(planned.tokens for planned in waiting)
         told = Counter(self._outcomes[planned.trial.id].status for planned in own if planned not in waiting)

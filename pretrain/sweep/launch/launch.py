@@ -186,6 +186,8 @@ def _outcome(reference: ray.ObjectRef[Outcome], started: _Started, rule: Stoppin
 def _check_room(launch: Launch) -> None:
     if launch.gpus > 1 and launch.gpus % 1:
         raise UserError(f"launch.gpus is {launch.gpus:g}: give a part of one GPU, or a whole number")
+    if launch.gpus and not ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
+        raise UserError(f"launch.gpus is {launch.gpus:g}, and there is no GPU here; 0 trains on processors")
     if not _slots(launch):
         raise UserError(
             f"no machine has room for a trial of launch.cpus {launch.cpus} and launch.gpus {launch.gpus:g}: give less"

@@ -119,6 +119,20 @@ def test_an_interrupted_sweep_runs_what_is_left(tmp_path: Path, monkeypatch: pyt
     assert len(set(first.ran) | set(second.ran)) == 14
 
 
+def test_while_trials_run_no_earlier_result_looks_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(FormulaTrials):
+        def outcome(self, *arguments: object) -> Outcome:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "run_trials", FormulaTrials())
+    run(write_sweep(tmp_path), tmp_path)
+    monkeypatch.setattr(job, "run_trials", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        run(write_sweep(tmp_path, design={"shares": {"method": "dirichlet", "trials": 13}}), tmp_path)
+    left = {path.name for path in (tmp_path / "sweeps" / "small").iterdir()}
+    assert not left & {"report.html", "analysis.json", "trials.csv", "recommended.yaml"}
+
+
 def test_more_trials_keep_those_that_there_are(trials: FormulaTrials, tmp_path: Path) -> None:
     run(write_sweep(tmp_path, analysis=QUICK | {"confirm": False}), tmp_path)
     before = set(trials.ran)
