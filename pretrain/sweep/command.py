@@ -48,6 +48,9 @@ def sweep_command(config: Path, out: Path, tokens: Path | None) -> None:
         counts = Counter(own.status.replace("_", " ") for own in analysis.left_out)
         causes = ", ".join(f"{count} {status}" for status, count in counts.items())
         say(f"the analysis leaves {len(analysis.left_out)} trials out: {causes}; trials.csv has their causes")
+    for own in analysis.effects:
+        change = f"{own.change.value:+.2%} ({own.change.low:+.2%} to {own.change.high:+.2%}, 95%)"
+        say(f"{own.variant} against {own.against}, {own.target}: {change}, {own.words}, {own.pairs} pairs")
     for line in (*analysis.notes, *(recommendation_lines(analysis.recommendation) if analysis.recommendation else ())):
         say(line)
     say(f"{out / told.name}/{REPORT}, trials.csv, analysis.json")
